@@ -6,7 +6,7 @@ wrong, and what to do. They never hold a key, a token, a provider's URL or a pat
 
     GatewayError
     ├── InvalidRequest          the request itself is wrong
-    │   └── ProviderNotConfigured, Unsupported
+    │   └── InvalidJSON, ProviderNotConfigured, Unsupported
     ├── Unauthorized, Forbidden
     ├── NotFound
     │   └── ModelNotFound
@@ -36,7 +36,8 @@ class GatewayError(Exception):
     """Base of everything the gateway refuses or fails at.
 
     `code` is the stable snake_case name that clients branch on; `provider` and `model` say what was being asked,
-    where that is known; `retry_after` is in seconds.
+    where that is known; `retry_after` is in seconds; `given_up` says that the gateway has tried often enough, so
+    that the caller need not.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -58,6 +59,7 @@ class GatewayError(Exception):
         self.model = model
         self.details = tuple(details)
         self.retry_after = retry_after
+        self.given_up = False
 
 
 class InvalidRequest(GatewayError):
@@ -71,6 +73,12 @@ class InvalidRequest(GatewayError):
         first = details[0]
         more = f" (and {len(details) - 1} more, see details)" if len(details) > 1 else ""
         return cls(f"{first.field}: {first.message}{more}", details=details)
+
+
+class InvalidJSON(InvalidRequest):
+    """The body is not JSON."""
+
+    code = "invalid_json"
 
 
 class ProviderNotConfigured(InvalidRequest):

@@ -53,12 +53,18 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeySettings:
-    """A static access key. `name` is what limits and logs call its holder."""
+    """A static access key. `name` is what limits and logs call its holder.
+
+    `models` are patterns of the models it may use (none: all); `requests` and `executions` are limits of its own,
+    in the notation of `limits`, in place of the general ones.
+    """
 
     key: str = field(repr=False)
     name: str = "key"
     scopes: frozenset[str] = frozenset({"llm", "execute", "admin"})
     models: tuple[str, ...] = ()
+    requests: str = ""
+    executions: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +92,11 @@ class AuthSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitSettings:
-    """How often a caller may call, in the notation of `limits`; empty strings switch a limit off."""
+    """How often a caller may call, in the notation of `limits`; empty strings switch a limit off.
+
+    `window_seconds` and `max_requests` are those of the first limit of `requests`. `storage_uri` is None when the
+    count is kept on this machine: in the one process, or in `shared_dir` when several processes share it.
+    """
 
     enabled: bool = False
     window_seconds: int = 60
@@ -94,11 +104,16 @@ class LimitSettings:
     requests: str = ""
     executions: str = ""
     storage_uri: str | None = field(default=None, repr=False)
+    shared_dir: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Everything that the gateway was told."""
+    """Everything that the gateway was told.
+
+    `runtime_dir` is a folder that all workers of one run share, made before they start and removed after them; None
+    when there is one process only. `notes` are oddities that the operator should know of.
+    """
 
     host: str = "127.0.0.1"
     port: int = 3500
@@ -139,3 +154,14 @@ class Settings:
 
     config_file: Path | None = None
     generated_key: str | None = field(default=None, repr=False)
+    runtime_dir: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+def masked(secret: str | None) -> str | None:
+    """Show of a secret as much as tells one from another: `sk-…abcd`; of a short one nothing."""
+    if not secret:
+        return None
+    if len(secret) < 16:
+        return "…"
+    return f"{'sk-' if secret.startswith('sk-') else ''}…{secret[-4:]}"

@@ -1,0 +1,138 @@
+"""Where a request carries its credential, and whether that is good."""
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+from gateway.access.identity import Identity
+from gateway.access.jwks import KeySet
+from gateway.access.tokens import read_header, refuse, verify
+from gateway.errors import Unauthorized
+from gateway.settings import AuthSettings, KeySettings
+
+__all__ = ["Credentials", "Identity", "find_credential"]
+
+REMEMBERED_SECONDS = 60.0
+REMEMBERED_TOKENS = 10_000
+MAXIMUM_LENGTH = 16_384
+
+_GEMINI_PATHS = ("/gemini/", "/v1beta/")
+
+
+def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | None:
+    """Find the credential of a request: bearer, `x-api-key`, on Gemini's paths also `x-goog-api-key` and `?key=`.
+
+    None when there is none; `Unauthorized` when one place holds two different ones. Header names are looked up in
+    lower case.
+    """
+    bearer = None
+    scheme, _, rest = (_only(headers, "authorization") or "").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        bearer = rest.strip()
+    found = bearer or _only(headers, "x-api-key")
+    if not found and path.startswith(_GEMINI_PATHS):
+        found = _only(headers, "x-goog-api-key")
+        if not found and "key=" in query:
+            keys = set(parse_qs(query, max_num_fields=100).get("key", ()))
+            if len(keys) > 1:
+                raise refuse()
+            found = next(iter(keys), None)
+    return found or None
+
+
+def _only(headers: Mapping[str, str], name: str) -> str | None:
+    values = set(headers.getall(name, ())) if hasattr(headers, "getall") else {headers.get(name)}
+    if len(values) > 1:
+        raise refuse()
+    return next(iter(values), None)
+
+
+class Credentials:
+    """Tells who a credential stands for: static keys first, then JWTs by secret or key set.
+
+    Tokens found good are remembered by their digest for a minute at most, never past their end; nothing else of them
+    is kept.
+    """
+
+    def __init__(self, auth: AuthSettings, clock: Callable[[], float] = time.time) -> None:
+        self._auth = auth
+        self._clock = clock
+        self._keys = tuple((_digest(key.key), _holder(key)) for key in auth.keys)
+        self._key_set = KeySet(auth.jwks_url, self._forget) if auth.jwt_enabled and auth.jwks_url else None
+        self._remembered: OrderedDict[bytes, tuple[Identity, float]] = OrderedDict()
+
+    def recall(self, presented: str) -> Identity | None:
+        """Say at once who it is: a static key, or a token seen a moment ago. None when that takes `identify`."""
+        if len(presented) > MAXIMUM_LENGTH or not presented.isascii():
+            return None
+        digest = _digest(presented)
+        found: Identity | None = None
+        for known, holder in self._keys:  # all of them, whichever fits
+            if hmac.compare_digest(known, digest):
+                found = holder
+        if found is not None:
+            return found
+        remembered = self._remembered.get(digest)
+        if remembered is None:
+            return None
+        if self._clock() >= remembered[1]:
+            del self._remembered[digest]
+            return None
+        self._remembered.move_to_end(digest)
+        return remembered[0]
+
+    async def identify(self, presented: str) -> Identity:
+        """Say who it is. `Unauthorized` for what is not good; `Unavailable` when no key to judge it by can be had."""
+        known = self.recall(presented)
+        if known is not None:
+            return known
+        if not self._auth.jwt_enabled or len(presented) > MAXIMUM_LENGTH or not presented.isascii():
+            raise refuse()
+        identity, expiry = await self._verify(presented)
+        now = self._clock()
+        if now >= expiry:
+            raise Unauthorized("The token has expired.")
+        self._remembered[_digest(presented)] = (identity, min(expiry, now + REMEMBERED_SECONDS))
+        while len(self._remembered) > REMEMBERED_TOKENS:
+            self._remembered.popitem(last=False)
+        return identity
+
+    async def _verify(self, token: str) -> tuple[Identity, float]:
+        """Verify with the kind of key that the algorithm belongs to; the algorithm itself must be an allowed one."""
+        algorithm, key_id = read_header(token)
+        if algorithm not in self._auth.algorithms:
+            raise refuse()
+        if algorithm == "HS256":
+            if self._auth.jwt_secret is None:
+                raise refuse()
+            return verify(token, self._auth.jwt_secret, ("HS256",), self._auth)
+        if self._key_set is None:
+            raise refuse()
+        error = refuse()
+        for key in await self._key_set.find(key_id, algorithm):
+            try:
+                return verify(token, key.key, (algorithm,), self._auth)
+            except Unauthorized as refused:
+                error = refused
+        raise error
+
+    def _forget(self) -> None:
+        self._remembered.clear()
+
+
+def _digest(presented: str) -> bytes:
+    return hashlib.sha256(presented.encode("ascii")).digest()
+
+
+def _holder(key: KeySettings) -> Identity:
+    limits = {"requests": key.requests, "executions": key.executions}
+    return Identity(
+        name=key.name,
+        kind="key",
+        scopes=key.scopes,
+        models=key.models or None,
+        limits={quota: notation for quota, notation in limits.items() if notation},
+    )

@@ -1,0 +1,50 @@
+"""What all tests share: the event loop, and real servers on loopback."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sanic import Sanic
+
+# Two apps of one name may live in one process: each test makes its own.
+Sanic.test_mode = True
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def free_port() -> int:
+    """A port that nobody listens on right now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def serve(app: Sanic[Any, Any]) -> AsyncIterator[str]:
+    """Run `app` on a free port of loopback inside the test's own event loop; yields its URL."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False)
+    assert server is not None
+    await server.startup()
+    await server.before_start()
+    await server.after_start()
+    serving = asyncio.ensure_future(server.start_serving())
+    await serving
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await server.before_stop()
+        await server.close()
+        for connection in list(server.connections):
+            connection.close() if hasattr(connection, "close") else connection.abort()
+        await server.after_stop()
+        app.shutdown_tasks(1)
