@@ -1,0 +1,145 @@
+"""What the call log keeps: a call, an event of the server, and the rows they become."""
+
+import time
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from gateway.telemetry.masking import masked
+
+KEPT_BODY_BYTES = 64 * 1024
+# A secret that starts within the kept part is masked whole before the cut.
+BODY_MARGIN = 16 * 1024
+LABEL_CHARACTERS = 1024
+ERROR_CHARACTERS = 4096
+MOST_TOKENS = 2**53
+
+
+class Call(msgspec.Struct, kw_only=True, gc=False):
+    """One call to a provider, or one execution (API.md 3.6). `id` is given by the log.
+
+    `time` is when it came in, in Unix seconds; `ttft_ms` the time to the first token. Tokens that nobody reported
+    are None, never 0. `partial` marks a stream that did not come to its end.
+    """
+
+    id: int = 0
+    time: float = msgspec.field(default_factory=time.time)
+    kind: Literal["llm", "execution"] = "llm"
+    request_id: str
+    method: str = "POST"
+    path: str
+    status: int
+    duration_ms: float
+    ttft_ms: float | None = None
+    provider: str | None = None
+    model: str | None = None
+    stream: bool = False
+    user: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish_reason: str | None = None
+    partial: bool = False
+    error: str | None = None
+    request_body: str | None = None
+    response_body: str | None = None
+
+
+class ServerEvent(msgspec.Struct, kw_only=True):
+    """Something that happened to the gateway itself: a start, a provider down. `facts` are flat."""
+
+    id: int = 0
+    time: float = msgspec.field(default_factory=time.time)
+    kind: str
+    message: str
+    facts: dict[str, str | int | float | bool | None] = {}
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """So many calls came at once that the live feed left some out; the log has them."""
+
+    count: int
+
+
+Row = tuple[float | int | str | None, ...]
+
+COLUMNS = tuple(name for name in Call.__struct_fields__ if name not in {"id", "request_body", "response_body"})
+
+
+def make_row(call: Call) -> Row:
+    """The call as values for `ended` and `COLUMNS`: masked, bounded, and nothing that SQLite would refuse."""
+    began = call.time if _is_finite(call.time) else time.time()
+    duration = call.duration_ms if _is_finite(call.duration_ms) else 0.0
+    method, path, provider, model, user, reason = _labels(
+        call.method, call.path, call.provider, call.model, call.user, call.finish_reason
+    )
+    return (
+        began + duration / 1000,
+        began,
+        call.kind,
+        _fit(masked(call.request_id) if call.request_id.startswith(("sk-", "eyJ")) else call.request_id),
+        method,
+        path,
+        call.status,
+        duration,
+        call.ttft_ms if call.ttft_ms is not None and _is_finite(call.ttft_ms) else None,
+        provider,
+        model,
+        call.stream,
+        user,
+        _count(call.prompt_tokens),
+        _count(call.completion_tokens),
+        _count(call.cached_tokens),
+        reason,
+        call.partial,
+        call.error and _fit(masked(call.error), ERROR_CHARACTERS),
+    )
+
+
+def make_body(text: str | None) -> str | None:
+    """A body as it is kept: masked, and cut at 64 kB (UTF-8)."""
+    if text is None:
+        return None
+    raw = masked(text[: KEPT_BODY_BYTES + BODY_MARGIN]).encode("utf-8", "replace")
+    return raw.decode() if len(raw) <= KEPT_BODY_BYTES else raw[:KEPT_BODY_BYTES].decode("utf-8", "ignore") + "…"
+
+
+def make_event_row(event: ServerEvent) -> Row:
+    """The event as values for `time, kind, message, facts`."""
+    facts = {
+        _label(name): _fit(masked(value), ERROR_CHARACTERS) if isinstance(value, str) else value
+        for name, value in event.facts.items()
+    }
+    message = _fit(masked(event.message), ERROR_CHARACTERS)
+    return (event.time, _label(event.kind), message, msgspec.json.encode(facts).decode())
+
+
+def weigh(call: Call) -> int:
+    """Roughly how many bytes the call holds while it waits to be written."""
+    return len(call.request_body or "") + len(call.response_body or "") + len(call.error or "")
+
+
+# The same few combinations of method, path, provider, model and user come again and again.
+@lru_cache(maxsize=4096)
+def _labels(*texts: str | None) -> tuple[str | None, ...]:
+    return tuple(text and _label(text) for text in texts)
+
+
+def _label(text: str) -> str:
+    return _fit(masked(text))
+
+
+def _fit(text: str, most: int = LABEL_CHARACTERS) -> str:
+    if len(text) > most:
+        text = text[: most - 1] + "…"
+    # A lone surrogate, which JSON can spell, is no UTF-8.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _count(tokens: int | None) -> int | None:
+    return tokens if tokens is not None and 0 <= tokens < MOST_TOKENS else None
+
+
+def _is_finite(number: float) -> bool:
+    return number - number == 0

@@ -1,0 +1,67 @@
+"""The call log under several processes, some of which are killed."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from gateway.settings import Settings
+from gateway.telemetry.calls import Call, CallLog
+
+async def main(name, count):
+    log = CallLog(Settings(providers={}, workers=2), folder=Path(sys.argv[1]))
+    await log.start()
+    for n in range(count):
+        log.record(Call(request_id=f"{name}-{n}", path="/llm", status=200, duration_ms=1.0))
+        if n % 50 == 49:
+            print(n + 1, flush=True)
+            await asyncio.sleep(0.02)
+    await log.stop()
+
+asyncio.run(main(sys.argv[2], int(sys.argv[3])))
+"""
+
+
+def start(folder, name, count):
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder), name, str(count)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def read(folder, sql):
+    reader = sqlite3.connect(folder / "calls.sqlite3")
+    try:
+        return reader.execute(sql).fetchall()
+    finally:
+        reader.close()
+
+
+def test_two_processes_writing_at_once_lose_nothing(tmp_path):
+    writers = [start(tmp_path, "one", 1500), start(tmp_path, "two", 1500)]
+    for writer in writers:
+        writer.communicate(timeout=30)
+        assert writer.returncode == 0
+    assert read(tmp_path, "SELECT count(*), count(DISTINCT request_id), max(id) FROM calls") == [(3000, 3000, 3000)]
+
+
+def test_a_killed_process_loses_the_last_second_at_most_and_leaves_a_sound_file(tmp_path):
+    writer = start(tmp_path, "one", 100_000)
+    recorded = []
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        recorded.append((time.monotonic(), int(writer.stdout.readline())))
+    os.kill(writer.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    writer.communicate()
+    safe = max((count for moment, count in recorded if moment < killed - 1.0), default=0)
+    assert safe > 0
+    assert read(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+    kept = {name for (name,) in read(tmp_path, "SELECT request_id FROM calls")}
+    assert kept >= {f"one-{n}" for n in range(safe)}
+    assert start(tmp_path, "two", 10).wait(timeout=30) == 0
+    assert read(tmp_path, "SELECT count(*) FROM calls WHERE request_id LIKE 'two-%'") == [(10,)]

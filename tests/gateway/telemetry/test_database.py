@@ -1,0 +1,83 @@
+import random
+import sqlite3
+import time
+
+import pytest
+
+from gateway.telemetry.database import Bounds, Database
+from gateway.telemetry.records import Call, ServerEvent
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(tmp_path / "db")
+    yield made
+    made.close()
+
+
+def call(**facts):
+    known = {"request_id": "req-1", "path": "/v1/chat/completions", "status": 200, "duration_ms": 12.5}
+    return Call(**(known | {"provider": "openai", "model": "gpt-4o"} | facts))
+
+
+def test_the_oldest_calls_go_when_there_are_too_many_or_they_are_too_old(database):
+    now = time.time()
+    database.write([call(request_id=f"r{n}", time=now - 100 + n) for n in range(100)], [])
+    assert database.prune(Bounds(calls=60, age_seconds=3600)) == 40
+    assert database.prune(Bounds(calls=60, age_seconds=30)) == pytest.approx(30, abs=2)
+    left, _ = database.read_calls(100, None, {}, None)
+    assert left[0].request_id == "r99"
+    assert len(left) == pytest.approx(30, abs=2)
+
+
+def test_the_log_stays_within_its_size_and_gives_the_space_back(tmp_path):
+    database = Database(tmp_path / "db")
+    database.write([call(request_id=f"r{n}", request_body="x" * 3900) for n in range(1000)], [])
+    assert 300 <= database.prune(Bounds(size=2_500_000)) <= 700
+    assert database.read_calls(1, None, {}, None)[0][0].request_id == "r999"
+    database.clear()
+    database.close()
+    assert (tmp_path / "db").stat().st_size < 100_000
+
+
+def test_events_are_bounded_too(database):
+    database.write([], [ServerEvent(kind="k", message=str(n)) for n in range(50)])
+    database.prune(Bounds(events=10))
+    assert [event.message for event in database.read_events(100, None)[0]] == [str(n) for n in reversed(range(40, 50))]
+
+
+def test_each_query_over_a_hundred_thousand_calls_is_quick(database):
+    chance = random.Random(7)
+    batch = [call(request_id=f"r{n}", model=f"m{n % 8}", status=chance.choice([200, 200, 500])) for n in range(10_000)]
+    for _ in range(10):
+        database.write(batch, [])
+    for before, filters, query in (
+        (None, {}, None),
+        (50_000, {}, None),
+        (None, {"model": "none"}, None),
+        (None, {"status": "error"}, None),
+        (None, {}, "100% nothing"),
+    ):
+        began = time.perf_counter()
+        database.read_calls(100, before, filters, query)
+        assert time.perf_counter() - began < 2, (before, filters, query)
+
+
+@pytest.mark.parametrize("content", [b"this is no database " * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_damaged_file_is_set_aside_not_lost(tmp_path, content):
+    (tmp_path / "db").write_bytes(content)
+    database = Database(tmp_path / "db")
+    database.write([call()], [])
+    database.close()
+    (aside,) = tmp_path.glob("db.aside-*")
+    assert aside.read_bytes() == content
+
+
+def test_a_file_of_a_later_version_is_set_aside(tmp_path):
+    later = sqlite3.connect(tmp_path / "db")
+    later.execute("PRAGMA user_version = 99")
+    later.close()
+    database = Database(tmp_path / "db")
+    assert database.read_calls(1, None, {}, None) == ([], None)
+    database.close()
+    assert len(list(tmp_path.glob("db.aside-*"))) == 1
