@@ -1,0 +1,128 @@
+"""The gateway's command line: settings, then the server, or one of the commands `token`, `models` and `check`."""
+
+import asyncio
+import errno
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.access.tokens import write_token
+from gateway.configuration import BadSetting, Invocation, build, print_error, read_command_line, report, write_help
+from gateway.draining import drain_at_stop
+from gateway.settings import Settings
+from gateway.telemetry import logs
+from gateway.telemetry.folder import shared_folder
+from gateway.workers import Workers, open_sockets
+
+if TYPE_CHECKING:
+    from sanic import Sanic
+
+CreateApp = Callable[[Settings], "Sanic[Any, Any]"]
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_BAD_SETTING, _FAILED = 2, 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status: 0, 1 for what failed, 2 for a bad option or setting."""
+    try:
+        invocation = read_command_line(sys.argv[1:] if argv is None else argv)
+        if invocation.command == "help":
+            print(write_help())
+            return 0
+        settings = build(invocation, os.environ, Path.cwd())
+        if invocation.command == "token":
+            print(make_token(settings, invocation))
+            return 0
+    except BadSetting as error:
+        print_error(error.message)
+        return _BAD_SETTING
+    if invocation.command == "serve":
+        from gateway.app import create_app
+
+        return serve(settings, create_app)
+    return _run_command(settings, invocation)
+
+
+def _run_command(settings: Settings, invocation: Invocation) -> int:
+    from gateway.app import create_app
+    from gateway.commands import check, print_models
+
+    services = create_app(replace(settings, workers=1)).ctx
+    work = print_models(services) if invocation.command == "models" else check(services)
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        return _FAILED
+
+
+def make_token(settings: Settings, invocation: Invocation) -> str:
+    """Write the JWT that `python -m gateway token` prints; `BadSetting` for what it cannot be made of."""
+    given = invocation.arguments
+    subject = given.get("sub", "").strip()
+    if not subject or not subject.isprintable() or len(subject) > 256:
+        raise BadSetting("--sub: expected the name of a user")
+    if settings.auth.jwt_secret is None:
+        raise BadSetting("JWT_SECRET: expected to be set, the token is signed with it")
+    scopes = [scope for scope in re.split(r"[,\s]+", given.get("scope", "")) if scope]
+    if not set(scopes) <= {"llm", "execute", "admin"} or ("scope" in given and not scopes):
+        raise BadSetting("--scope: expected some of llm, execute, admin")
+    lifetime = re.fullmatch(r"([0-9]{1,9})([smhd]?)", given.get("ttl", "12h").strip().lower())
+    if lifetime is None or int(lifetime[1]) == 0:
+        raise BadSetting("--ttl: expected a time such as 45s, 30m, 12h or 7d")
+    return write_token(settings.auth, subject, scopes, int(lifetime[1]) * _SECONDS[lifetime[2]])
+
+
+def serve(settings: Settings, create_app: CreateApp) -> int:
+    """Serve until SIGTERM or Ctrl-C; gives 0 after an orderly end, 1 when the port cannot be had."""
+    try:
+        sockets = open_sockets(settings.host, settings.port, settings.workers)
+    except OSError as error:
+        print_error(_explain(error, settings))
+        return _FAILED
+    for line in report(settings):
+        print(line, file=sys.stderr)
+    sys.stderr.flush()
+    if settings.workers == 1:
+        try:
+            _serve_one(settings, create_app, sockets[0])
+        except KeyboardInterrupt:  # before the server has taken over the signals
+            return _FAILED
+        return 0
+    with shared_folder() as folder:
+        shared = replace(settings, runtime_dir=folder, limits=replace(settings.limits, shared_dir=folder))
+        return Workers(partial(_serve_one, shared, create_app), sockets, print_error).run()
+
+
+def _explain(error: OSError, settings: Settings) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} is in use on {settings.host}; choose another with --port (GATEWAY_PORT)"
+    if error.errno == errno.EACCES:
+        return f"no permission to listen on {where}; ports below 1024 need a privilege"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socket) -> None:
+    """Serve on a socket in this process, until a signal; a second signal ends it at once."""
+    app = create_app(settings)
+    logs.configure(settings)  # after Sanic has set up its own
+
+    async def die_at_second_signal(_app: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+    app.before_server_stop(die_at_second_signal)
+    protocol = drain_at_stop(app)
+    app.run(sock=listener, protocol=protocol, single_process=True, access_log=False, motd=False, debug=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

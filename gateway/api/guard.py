@@ -1,0 +1,221 @@
+"""Before each request: who is it, from where, may they, and how often; behind each answer: what every answer has.
+
+All endpoints are declared as `Endpoint`s, each with its `Access`, and registered here and nowhere else. The guard
+judges a request by its head; only what it lets through has its body read.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sanic.response import BaseHTTPResponse, HTTPResponse
+
+from gateway.access.credentials import find_credential
+from gateway.access.quotas import Allowance, find_client
+from gateway.api.errors import answer_error
+from gateway.api.origins import allowed_origin, refuse_strangers
+from gateway.api.services import Gateway, GatewayRequest
+from gateway.errors import Forbidden, RateLimited, RequestTooLarge, Unauthorized, UnsupportedMediaType
+from gateway.telemetry.logs import access as log_access
+from gateway.telemetry.logs import request_id
+
+LINGER_SECONDS = 1.0
+NO_LIMIT = 2**62
+
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """What an endpoint wants: a scope (None: open to everyone), a quota to draw on, a JSON body.
+
+    `any_host` is for what even a rebound name or a strange web page may see.
+    """
+
+    scope: str | None = None
+    quota: str | None = None
+    json: bool = False
+    any_host: bool = False
+
+
+OPEN = Access()
+HEALTH = Access(any_host=True)
+LLM = Access(scope="llm", quota="requests", json=True)
+LLM_RAW = Access(scope="llm", quota="requests")
+EXECUTE = Access(scope="execute", quota="executions", json=True)
+EXECUTE_LOOK = Access(scope="execute")
+ADMIN = Access(scope="admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path with its methods and its handler, and who may use it. `raw` leaves the body for the handler to read."""
+
+    methods: str
+    path: str
+    handler: Handler
+    access: Access
+    raw: bool = False
+
+
+def install(app: Gateway, endpoints: Iterable[Endpoint]) -> None:
+    """Register the endpoints, each behind the guard, and what every answer has behind it."""
+    for number, endpoint in enumerate(endpoints):
+        app.add_route(
+            _guarded(endpoint),
+            endpoint.path,
+            endpoint.methods.split(),
+            name=f"endpoint_{number}",
+            stream=True,  # so that the body is not read before the guard has judged
+            ctx_access=endpoint.access,
+        )
+    app.exception(Exception)(answer_error)
+    app.register_middleware(finish, "response")
+
+
+def _guarded(endpoint: Endpoint) -> Handler:
+    async def handle(request: GatewayRequest, **matched: Any) -> HTTPResponse | None:
+        request_id.set(request.request_id)
+        try:
+            await admit(request, endpoint.access)
+            if not endpoint.raw:
+                await _read_body(request)
+            response = await endpoint.handler(request, **matched)
+        except Exception as error:
+            if request.responded:
+                raise
+            response = await answer_error(request, error)
+            if getattr(request.stream, "request_body", None):
+                await _answer_and_linger(request, response)
+                response = None
+        count(request, response or getattr(request.stream, "response", None))
+        return response
+
+    return handle
+
+
+async def admit(request: GatewayRequest, access: Access) -> None:
+    """Judge a request by its head alone; raises what it is refused for."""
+    settings = request.services.settings
+    if not settings.auth.enabled and not access.any_host:
+        refuse_strangers(request.headers, settings)
+    if access.scope is not None and settings.auth.enabled:
+        await _identify(request, access)
+    if access.json and request.method in ("POST", "PUT", "PATCH"):
+        want_json(request.headers.get("content-type", ""))
+    check_declared_size(request.headers.get("content-length"), settings.max_request_bytes)
+    if access.quota is not None:
+        await _draw(request, access.quota)
+
+
+async def _identify(request: GatewayRequest, access: Access) -> None:
+    credentials = request.services.credentials
+    presented = find_credential(request.headers, request.query_string, request.path)
+    if presented is None:
+        raise Unauthorized("A credential is wanted: send 'Authorization: Bearer <key or token>'.")
+    caller = credentials.recall(presented) or await credentials.identify(presented)
+    if access.scope not in caller.scopes:
+        raise Forbidden(f"This credential does not have the scope {access.scope!r}, which this path wants.")
+    request.caller = caller
+
+
+async def _draw(request: GatewayRequest, quota: str) -> None:
+    services = request.services
+    caller = request.caller
+    peer = request.conn_info.client_ip if request.conn_info else ""
+    who = caller.holder if caller else find_client(request.headers, peer, services.settings.trusted_proxies)
+    allowance = await services.quotas.hit(quota, who, caller.limits.get(quota, "") if caller else "")
+    request.allowance = allowance
+    if allowance is not None and not allowance.allowed:
+        services.metrics.rate_limited(quota)
+        raise RateLimited(
+            f"More than {allowance.limit} requests: wait {allowance.retry_after:.0f} s.",
+            retry_after=max(1.0, allowance.retry_after),
+        )
+
+
+def want_json(content_type: str) -> None:
+    """Refuse a body that is not declared as JSON: a web page from elsewhere can send those without asking first."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    is_json = media_type.startswith("application/") and media_type.endswith(("/json", "+json"))
+    if not is_json:
+        given = f"not {media_type!r}" if media_type else "which is not given"
+        raise UnsupportedMediaType(f"The content type must be application/json, {given}.")
+
+
+def check_declared_size(declared: str | None, limit: int) -> None:
+    """Refuse a body whose declared length is over the limit; 0 switches the check off."""
+    if limit and declared and declared.isdigit() and int(declared) > limit:
+        raise RequestTooLarge(f"The body of {declared} bytes is larger than the {limit} allowed (MAX_REQUEST_BYTES).")
+
+
+async def _read_body(request: GatewayRequest) -> None:
+    stream: Any = request.stream
+    stream.request_max_size = request.services.settings.max_request_bytes or NO_LIMIT
+    request.body = b"".join([piece async for piece in stream])
+
+
+async def _answer_and_linger(request: GatewayRequest, response: HTTPResponse) -> None:
+    """Answer, then take in what the client is still sending for a moment, or it would never see the answer."""
+    stream: Any = request.stream
+    awaits_leave = stream.expecting_continue
+    stream.keep_alive = False
+    stream.request_max_size = NO_LIMIT
+    sent: Any = await request.respond(response)
+    await sent.send(end_stream=True)
+    if awaits_leave:
+        return
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(LINGER_SECONDS):
+            async for _ in stream:
+                pass
+
+
+_EXPOSED = (
+    "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, "
+    "x-provider-request-id, x-should-retry"
+)
+
+
+async def finish(request: GatewayRequest, response: BaseHTTPResponse) -> None:
+    """Put on every answer what every answer has: the request's id, the limits, the CORS headers."""
+    headers = response.headers
+    headers["x-request-id"] = request.request_id
+    if request.path.startswith("/v1/messages"):
+        headers["request-id"] = request.request_id  # the name that Anthropic's clients look for
+    if request.allowance is not None:
+        _show_allowance(headers, request.allowance)
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    allowed = "*" if request.path == "/health" else allowed_origin(origin, request.services.settings)
+    if allowed is None:
+        return
+    headers["access-control-allow-origin"] = allowed
+    headers["access-control-expose-headers"] = _EXPOSED
+    if allowed != "*":
+        headers["vary"] = "Accept, Origin" if request.path == "/health" else "Origin"
+    if request.method == "OPTIONS":
+        headers["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+        headers["access-control-allow-headers"] = request.headers.get("access-control-request-headers", "*")
+        headers["access-control-max-age"] = "600"
+
+
+def _show_allowance(headers: Any, allowance: Allowance) -> None:
+    headers["ratelimit-limit"] = str(allowance.limit)
+    headers["ratelimit-remaining"] = str(allowance.remaining)
+    headers["ratelimit-reset"] = str(max(0, round(allowance.reset_seconds)))
+
+
+def count(request: GatewayRequest, response: BaseHTTPResponse | None) -> None:
+    """Count an answer, and write it to the access log."""
+    services = request.services
+    status = response.status if response is not None else 500
+    template = f"/{request.route.path}" if request.route else "other"
+    seconds = time.monotonic() - request.began
+    services.metrics.request(request.method, template, status, seconds)
+    if services.settings.log_requests:
+        log_access(request.method, request.path, status, seconds * 1000, user=request.user)

@@ -1,0 +1,114 @@
+"""A parsed request of any dialect: route it, call a provider, answer whole or streamed. Families of paths call this."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from sanic.response import HTTPResponse
+
+from gateway.api.recording import Recording
+from gateway.api.services import GatewayRequest
+from gateway.api.streams import StreamForm, send_stream
+from gateway.dialects.base import Head, ParsedT, StreamEncoder, Writer
+from gateway.errors import Forbidden
+from gateway.messages.embeddings import EmbeddingsReply, EmbeddingsRequest
+from gateway.routing.listing import Listed, list_models
+from gateway.routing.names import Route, Target
+from gateway.routing.router import Caller, ChatStream
+
+
+def find_route(request: GatewayRequest, asked: str, provider: str | None = None) -> Route:
+    """Find where a model leads, and refuse it if the caller's credential does not reach that far."""
+    route = request.services.router.find(asked, provider)
+    first = route.targets[0]
+    if request.caller is not None and not request.caller.may_use(asked, first.model, f"{first.provider}:{first.model}"):
+        raise Forbidden(f"This credential may not use the model {asked!r}.", code="model_not_allowed")
+    return route
+
+
+def caller_of(request: GatewayRequest) -> Caller:
+    """Give what a call carries from its caller."""
+    return Caller(request_id=request.request_id, key=request.caller_key)
+
+
+def list_visible(request: GatewayRequest) -> tuple[Listed, ...]:
+    """List the models that the caller may see."""
+    services = request.services
+    listed = list_models(services.settings, services.catalogue.listings, services.catalogue.owners)
+    caller = request.caller
+    if caller is None or caller.models is None:
+        return listed
+    return tuple(entry for entry in listed if caller.may_use(entry.id, entry.model, f"{entry.provider}:{entry.model}"))
+
+
+def make_head(request: GatewayRequest, target: Target, model: str, warnings: tuple[str, ...] = ()) -> Head:
+    """Make the head of an answer that shows `model` as its model."""
+    return Head(
+        id=secrets.token_hex(12),
+        created=int(time.time()),
+        model=model,
+        provider=target.provider,
+        warnings=warnings,
+        elapsed=lambda: int((time.monotonic() - request.began) * 1e9),
+    )
+
+
+def answer_json(body: Any, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """Answer 200 with JSON."""
+    return HTTPResponse(msgspec.json.encode(body), headers=headers, content_type="application/json")
+
+
+async def answer_chat(
+    request: GatewayRequest, dialect: Writer[ParsedT], parsed: ParsedT, *, shows_bare_name: bool = False
+) -> HTTPResponse | None:
+    """Answer a parsed chat in its dialect; with `shows_bare_name` under the provider's name of the model."""
+    router = request.services.router
+    chat = parsed.chat
+    with Recording(request, asked=chat.model, stream=chat.stream) as recording:
+        route = find_route(request, chat.model, parsed.provider)
+        recording.aimed_at(route.targets[0])
+        if chat.stream:
+            async with router.chat_stream(route, chat, caller_of(request)) as stream:
+                recording.aimed_at(stream.target)
+                shown = stream.target.model if shows_bare_name else chat.model
+                encoder = dialect.events(parsed, make_head(request, stream.target, shown, stream.warnings))
+                form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=encoder.fail)
+                failed = await send_stream(request, _encode(stream, encoder, recording), form)
+                recording.ended(failed)
+            return None
+        target, reply = await router.chat(route, chat, caller_of(request))
+        recording.aimed_at(target)
+        recording.used(reply.usage)
+        shown = target.model if shows_bare_name else chat.model
+        return answer_json(dialect.write_reply(parsed, reply, make_head(request, target, shown)))
+
+
+async def answer_embeddings(
+    request: GatewayRequest,
+    wanted: EmbeddingsRequest,
+    write: Callable[[EmbeddingsReply, Head], Any],
+    *,
+    provider: str | None = None,
+    shows_bare_name: bool = False,
+) -> HTTPResponse:
+    """Answer a request for vectors with what `write` makes of them."""
+    with Recording(request, asked=wanted.model) as recording:
+        route = find_route(request, wanted.model, provider)
+        recording.aimed_at(route.targets[0])
+        target, reply = await request.services.router.embeddings(route, wanted, caller_of(request))
+        recording.aimed_at(target)
+        recording.used(reply.usage)
+        shown = target.model if shows_bare_name else wanted.model
+        return answer_json(write(reply, make_head(request, target, shown)))
+
+
+async def _encode(stream: ChatStream, encoder: StreamEncoder, recording: Recording) -> AsyncIterator[bytes]:
+    with recording.streaming():
+        async for event in stream.events:
+            recording.saw(event)
+            for frame in encoder.encode(event):
+                yield frame
+        for frame in encoder.finish():
+            yield frame

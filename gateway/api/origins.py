@@ -1,0 +1,65 @@
+"""Which hosts and origins may ask: against DNS rebinding and web pages from elsewhere (API.md 1.5)."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gateway.errors import Forbidden
+from gateway.settings import Settings
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
+
+
+def refuse_strangers(headers: Mapping[str, str], settings: Settings) -> None:
+    """With auth off, refuse what looks like DNS rebinding or comes from a web page that is not allowed here."""
+    host = _host_name(headers.get("host", ""))
+    if not is_local_host(host) and host not in settings.allowed_hosts and "*" not in settings.allowed_hosts:
+        raise Forbidden(
+            f"The host name {host!r} is not known here: add it to ALLOWED_HOSTS, or turn authentication on.",
+            code="host_not_allowed",
+        )
+    origin = headers.get("origin")
+    if origin and origin != "null" and _is_same(origin, headers.get("host", "")):
+        return
+    if origin and allowed_origin(origin, settings) is None:
+        raise Forbidden(
+            f"Web pages of {origin[:200]!r} may not use this gateway: add it to CORS_ALLOW_ORIGINS, "
+            "or turn authentication on.",
+            code="origin_not_allowed",
+        )
+
+
+def is_local_host(host: str) -> bool:
+    """Whether a host name can only lead here: no dots, an address, or a name of the local kind (API.md 1.5)."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return "." not in name or name.endswith(_LOCAL_SUFFIXES)
+    return True
+
+
+def allowed_origin(origin: str, settings: Settings) -> str | None:
+    """Give what `access-control-allow-origin` is to say to an origin, or None."""
+    if settings.cors_allow_origins:
+        if "*" in settings.cors_allow_origins:
+            return "*"
+        return origin if origin in settings.cors_allow_origins else None
+    if settings.auth.enabled:
+        return "*"
+    try:
+        name = urlsplit(origin).hostname or ""
+    except ValueError:
+        return None
+    return origin if name in _LOOPBACK_NAMES or name.endswith(".localhost") else None
+
+
+def _is_same(origin: str, host: str) -> bool:
+    return origin.partition("://")[2] == host
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.rpartition(":")[0] if ":" in host else host

@@ -1,0 +1,121 @@
+"""What is told of a call to a provider when it has ended: to the metrics and to the call log."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from gateway.api.errors import describe
+from gateway.api.services import GatewayRequest
+from gateway.errors import GatewayError
+from gateway.messages.chat import Finished, Started, StreamEvent, Usage, UsageReport
+from gateway.routing.names import Target
+from gateway.telemetry.calls import Call
+
+CLIENT_LEFT = 499  # never sent (API.md 2); nginx's number for it, in logs and metrics only
+
+
+class Recording:
+    """One call to a provider, from its parsed request to its end; recorded once, when the context is left."""
+
+    def __init__(self, request: GatewayRequest, *, asked: str, stream: bool = False) -> None:
+        self._request = request
+        self._asked = asked
+        self._stream = stream
+        self._provider: str | None = None
+        self._model = asked
+        self._usage: Usage | None = None
+        self._first_token: float | None = None
+        self._finished: str | None = None
+        self._partial = False
+        self._failed: GatewayError | None = None
+
+    def aimed_at(self, target: Target) -> None:
+        """Note who is being asked."""
+        self._provider = target.provider
+        self._model = target.model
+
+    def used(self, usage: Usage | None) -> None:
+        """Note what a whole answer has cost."""
+        self._usage = usage
+
+    def saw(self, event: StreamEvent) -> None:
+        """Note what an event of a stream tells: the first token, the usage, the end."""
+        match event:
+            case UsageReport(usage=usage):
+                self._usage = usage
+            case Started(usage=usage):
+                self._usage = usage or self._usage
+            case Finished(finish_reason=reason):
+                self._finished = reason
+            case _ if self._first_token is None:
+                self._first_token = time.monotonic() - self._request.began
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count a stream as active; one that does not come to its end is marked partial."""
+        metrics = self._request.services.metrics
+        metrics.stream_opened()
+        self._partial = True
+        try:
+            yield
+            self._partial = False
+        finally:
+            metrics.stream_closed()
+
+    def ended(self, failed: GatewayError | None) -> None:
+        """Note the error that ended a stream early."""
+        self._failed = failed
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._write(CLIENT_LEFT, "the client left")
+            return
+        failed = error if isinstance(error, GatewayError) else self._failed
+        if error is not None and failed is None:
+            self._write(500, "internal error")
+        elif failed is not None:
+            self._write(describe(failed, "").status, failed.message)
+        else:
+            self._write(200, None)
+
+    def _write(self, status: int, error: str | None) -> None:
+        request, metrics = self._request, self._request.services.metrics
+        seconds = time.monotonic() - request.began
+        provider = self._provider or "none"
+        metrics.llm(provider, self._model, status, seconds)
+        if self._first_token is not None:
+            metrics.first_token(provider, self._model, self._first_token)
+        usage = self._usage
+        if usage is not None:
+            metrics.tokens(provider, self._model, "prompt", usage.prompt_tokens)
+            metrics.tokens(provider, self._model, "completion", usage.completion_tokens)
+            if usage.cached_tokens:
+                metrics.tokens(provider, self._model, "cached", usage.cached_tokens)
+        request.services.calls.record(
+            Call(
+                time=time.time() - seconds,
+                request_id=request.request_id,
+                method=request.method,
+                path=request.path,
+                status=status,
+                duration_ms=round(seconds * 1000, 3),
+                ttft_ms=None if self._first_token is None else round(self._first_token * 1000, 3),
+                provider=self._provider,
+                model=self._model,
+                stream=self._stream,
+                user=request.user,
+                prompt_tokens=usage.prompt_tokens if usage else None,
+                completion_tokens=usage.completion_tokens if usage else None,
+                cached_tokens=usage.cached_tokens if usage else None,
+                finish_reason=self._finished,
+                partial=self._partial,
+                error=error,
+            )
+        )

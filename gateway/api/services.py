@@ -1,0 +1,88 @@
+"""The wired objects that handlers may use, and the types of app and request that carry them."""
+
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sanic import Request, Sanic
+from sanic.config import Config
+
+from gateway.access.credentials import Credentials, Identity
+from gateway.access.quotas import Allowance, Quotas
+from gateway.execution import Executor
+from gateway.prompts import Prompts
+from gateway.routing.catalogue import Catalogue
+from gateway.routing.router import Router
+from gateway.settings import Settings
+from gateway.telemetry.calls import CallLog
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream import Upstream
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """Everything that handlers may use; made once for each app by `gateway.app.create_app`."""
+
+    settings: Settings
+    upstream: Upstream
+    router: Router
+    catalogue: Catalogue
+    executor: Executor
+    credentials: Credentials
+    quotas: Quotas
+    prompts: Prompts
+    metrics: Metrics
+    calls: CallLog
+    started: float = field(default_factory=time.monotonic)
+
+
+Gateway: TypeAlias = Sanic[Config, Services]
+
+if TYPE_CHECKING:
+    _Base: TypeAlias = Request[Gateway, SimpleNamespace]
+else:
+    _Base = Request
+
+
+class GatewayRequest(_Base):
+    """A request with what the guard has found out about it."""
+
+    __slots__ = ("allowance", "began", "caller", "known_as", "outcome")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.began = time.monotonic()
+        self.known_as: str | None = None
+        self.caller: Identity | None = None
+        self.allowance: Allowance | None = None
+        self.outcome: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """The caller's own id of the request if it is a sane token (API.md 1.7), else a new one."""
+        if self.known_as is None:
+            inbound = self.headers.get("x-request-id", "")
+            self.known_as = inbound if _SANE_ID.fullmatch(inbound) else f"req_{secrets.token_hex(12)}"
+        return self.known_as
+
+    @property
+    def services(self) -> Services:
+        """The wired objects of this app."""
+        return self.app.ctx
+
+    @property
+    def user(self) -> str | None:
+        """Who calls, where a credential says so."""
+        return self.caller.name if self.caller else None
+
+    @property
+    def caller_key(self) -> str | None:
+        """The caller's own key for the provider (API.md 1.5), never the gateway's credential."""
+        name = "x-provider-authorization" if self.services.settings.auth.enabled else "authorization"
+        scheme, _, key = self.headers.get(name, "").partition(" ")
+        return key.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,157 @@
+"""The one place where real objects are wired together: settings in, a ready Sanic app out."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from sanic import Sanic
+from sanic.config import Config
+
+from gateway.access.credentials import Credentials
+from gateway.access.quotas import Quotas
+from gateway.api import (
+    anthropic,
+    conversation,
+    execute,
+    guard,
+    health,
+    llm,
+    metrics,
+    ollama,
+    openai,
+    passthrough,
+    proxy,
+)
+from gateway.api.services import Gateway, GatewayRequest, Services
+from gateway.execution import Executor
+from gateway.messages.models import Model
+from gateway.prompts import Prompts
+from gateway.providers.stub import StubTransport
+from gateway.routing.catalogue import Catalogue
+from gateway.routing.conditions import Conditions
+from gateway.routing.router import Caller, Router
+from gateway.settings import Settings
+from gateway.telemetry.calls import CallLog
+from gateway.telemetry.logs import configure
+from gateway.telemetry.masking import mask
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream import Upstream
+
+log = logging.getLogger(__name__)
+
+MAX_HEADER_BYTES = 16384  # the most that Sanic takes
+GRACEFUL_SECONDS = 30.0  # for running requests and streams after SIGTERM (API.md 1.2)
+
+
+def create_app(settings: Settings) -> Gateway:
+    """Wire the gateway for one process; nothing is contacted before the server has started."""
+    config = Config()
+    config.REQUEST_MAX_SIZE = settings.max_request_bytes or guard.NO_LIMIT
+    config.REQUEST_MAX_HEADER_SIZE = MAX_HEADER_BYTES
+    config.RESPONSE_TIMEOUT = 24 * 3600  # deadlines are kept per provider, where they can be explained
+    config.KEEP_ALIVE_TIMEOUT = 120
+    config.GRACEFUL_SHUTDOWN_TIMEOUT = GRACEFUL_SECONDS
+    config.MOTD = False
+    configure(settings)
+    _mask_secrets(settings)
+    services = _wire(settings)
+    request_class: Any = GatewayRequest  # Sanic types it as a request of a plain app
+    app: Gateway = Sanic("sandgate-gateway", config=config, ctx=services, request_class=request_class)
+    guard.install(app, list_endpoints(settings))
+    _live(app, services)
+    return app
+
+
+def list_endpoints(settings: Settings) -> tuple[guard.Endpoint, ...]:
+    """List every endpoint of the gateway, each with who may use it."""
+    return (
+        *health.ENDPOINTS,
+        *metrics.ENDPOINTS,
+        *llm.ENDPOINTS,
+        *openai.ENDPOINTS,
+        *anthropic.ENDPOINTS,
+        *proxy.ENDPOINTS,
+        *execute.ENDPOINTS,
+        *ollama.make_endpoints(settings.api_prefix),
+        *conversation.make_endpoints(settings.api_prefix),
+        *passthrough.make_endpoints(settings),
+    )
+
+
+def _wire(settings: Settings) -> Services:
+    upstream = Upstream(transport=settings.upstream_transport, in_process={"stub": StubTransport()})
+    figures = Metrics(workers=settings.workers, folder=settings.runtime_dir, providers=settings.providers)
+    calls = CallLog(settings, folder=settings.runtime_dir, on_dropped=figures.calls_dropped)
+
+    conditions = Conditions(settings.provider_rest_seconds, report=partial(_note_turn, calls))
+
+    async def fetch(provider: str) -> tuple[Model, ...]:
+        return await router.models(provider, Caller(request_id="catalogue"))
+
+    catalogue = Catalogue(_listed_providers(settings), fetch, tell=figures.know)
+    router = Router(settings, upstream, conditions, catalogue.owners)
+    return Services(
+        settings=settings,
+        upstream=upstream,
+        router=router,
+        catalogue=catalogue,
+        executor=Executor(settings.executor_url, settings.executor_secret, upstream),
+        credentials=Credentials(settings.auth),
+        quotas=Quotas(settings.limits, on_unchecked=figures.storage_trouble),
+        prompts=Prompts(settings.prompts_dir, settings.default_language),
+        metrics=figures,
+        calls=calls,
+    )
+
+
+def _note_turn(calls: CallLog, provider: str, up: bool) -> None:  # noqa: FBT001  # the shape that Conditions reports in
+    if up:
+        calls.event("provider_up", f"{provider} is answering again", provider=provider)
+    else:
+        calls.event("provider_down", f"{provider} is failing", provider=provider)
+
+
+def _mask_secrets(settings: Settings) -> None:
+    """Tell the last line of defence what may never stand in a log line or a row."""
+    auth = settings.auth
+    secrets = [key.key for key in auth.keys]
+    secrets += [auth.jwt_secret or "", settings.executor_secret or "", settings.generated_key or ""]
+    for provider in settings.providers.values():
+        secrets += [provider.api_key or "", provider.oauth.client_secret if provider.oauth else ""]
+    for secret in secrets:
+        mask(secret)
+
+
+def _listed_providers(settings: Settings) -> tuple[str, ...]:
+    if settings.placeholder_mode:
+        return ("stub",)
+    configured = tuple(name for name, provider in settings.providers.items() if provider.configured)
+    return configured or (settings.default_provider,)
+
+
+def _live(app: Gateway, services: Services) -> None:
+    """Start what runs in the background with the server, and end it with the server."""
+
+    async def start(_app: Gateway) -> None:
+        await services.calls.start()
+        services.calls.event("start", "the gateway has started")
+        services.catalogue.start()
+        services.executor.start(partial(_note_executor, services.calls))
+
+    async def stop(_app: Gateway) -> None:
+        await services.catalogue.stop()
+        await services.executor.stop()
+        services.calls.event("stop", "the gateway has stopped")
+        await services.calls.stop()
+        await services.quotas.close()
+        await services.upstream.aclose()
+
+    app.before_server_start(start)
+    app.after_server_stop(stop)
+
+
+def _note_executor(calls: CallLog, up: bool) -> None:  # noqa: FBT001  # the shape that Executor reports in
+    if up:
+        calls.event("executor_up", "the executor is reachable again")
+    else:
+        calls.event("executor_down", "the executor cannot be reached")

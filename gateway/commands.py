@@ -1,0 +1,52 @@
+"""The commands that look at what a configuration leads to: `models` and `check`."""
+
+import sys
+
+from gateway.api.services import Services
+from gateway.configuration import print_error
+from gateway.configuration.report import without_password
+from gateway.errors import GatewayError
+from gateway.routing.listing import list_models
+
+
+async def print_models(services: Services) -> int:
+    """Print the catalogue, one `provider:model` a line; 1 when a configured provider could not be asked."""
+    try:
+        outcomes = await services.catalogue.refresh()
+        entries = list_models(services.settings, services.catalogue.listings, services.catalogue.owners)
+    finally:
+        await services.upstream.aclose()
+    for line in dict.fromkeys(f"{entry.provider}:{entry.model}" for entry in entries):
+        print(line)  # noqa: T201
+    failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, GatewayError)}
+    for name, error in failed.items():
+        print_error(f"{name}: {error.message}")
+    return 1 if failed else 0
+
+
+async def check(services: Services) -> int:
+    """Ask each configured provider for its models and the executor for its health, print a table; 1 if any fails."""
+    settings = services.settings
+    try:
+        outcomes = await services.catalogue.refresh()
+        executor = await services.executor.look()
+    finally:
+        await services.upstream.aclose()
+    rows = [("NAME", "STATE", "ADDRESS", "WHAT IT SAYS")]
+    for name, outcome in outcomes.items():
+        address = without_password(settings.providers[name].base_url) or "built in"
+        if isinstance(outcome, GatewayError):
+            rows.append((name, "FAILED", address, outcome.message))
+        else:
+            rows.append((name, "ok", address, f"{outcome} model{'' if outcome == 1 else 's'}"))
+    state, says = (
+        ("ok", "healthy") if executor.reachable else ("FAILED", "not reachable: start it, or set EXECUTOR_URL")
+    )
+    if executor.reachable and executor.ready_sandboxes is not None:
+        says = f"{executor.ready_sandboxes} sandboxes ready"
+    rows.append(("executor", state, without_password(settings.executor_url), says))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        sys.stdout.write("  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]))
+        sys.stdout.write("\n")
+    return 0 if all(row[1] == "ok" for row in rows[1:]) else 1

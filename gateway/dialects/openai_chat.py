@@ -1,0 +1,232 @@
+"""OpenAI's chat completions (API reference, "Create chat completion" and "chat.completion.chunk")."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.dialects import errors, sse
+from gateway.dialects.base import Head, Parsed, all_warnings, openai_usage
+from gateway.dialects.errors import Failure
+from gateway.dialects.openai_messages import (
+    EmptyCalls,
+    Thoughts,
+    read_messages,
+    write_call_delta,
+    write_reasoning_details,
+    write_tool_call,
+)
+from gateway.dialects.openai_options import read_options
+from gateway.dialects.reading import Fields, open_body
+from gateway.messages.chat import (
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    StreamEvent,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+
+STREAM_TYPE = sse.STREAM_TYPE
+KEEP_ALIVE: bytes | None = sse.KEEP_ALIVE
+NO_USAGE = Usage(prompt_tokens=0, completion_tokens=0)
+
+_BESIDE = ("model", "messages", "stream", "stream_options")
+
+
+class ParsedChat(Parsed, frozen=True, kw_only=True):
+    """A chat; with `legacy_functions` the answer has `function_call` in place of `tool_calls`."""
+
+    legacy_functions: bool = False
+
+
+def parse(body: bytes) -> ParsedChat:
+    """Read a request; `InvalidRequest` naming every field that is wrong."""
+    fields = open_body(body)
+    chat = ChatRequest(
+        model=fields.text("model", required=True, empty=False) or "",
+        messages=read_messages(fields, legacy=True, empty=True),
+        options=read_options(fields, _BESIDE, legacy=True),
+        stream=bool(fields.flag("stream")),
+    )
+    include_usage, unknown = read_stream_options(fields)
+    fields.check()
+    return ParsedChat(
+        chat=chat,
+        include_usage=include_usage,
+        legacy_functions=fields.has("functions") and not fields.has("tools"),
+        warnings=unknown,
+    )
+
+
+def read_stream_options(fields: Fields) -> tuple[bool, tuple[str, ...]]:
+    """Tell whether usage is wanted in the stream, and warn of further stream options."""
+    options = fields.inner("stream_options")
+    if options is None:
+        return False, ()
+    # Padding against traffic analysis: nothing is lost by leaving it out.
+    unknown = options.rest(("include_usage", "include_obfuscation"))
+    warnings = tuple(f"{options.at(name)}: not known here and ignored." for name in unknown)
+    return bool(options.flag("include_usage")), warnings
+
+
+def write_reply(parsed: ParsedChat, reply: ChatReply, head: Head) -> dict[str, Any]:
+    """Write a whole answer; unknown usage is zeros, since the shape demands numbers."""
+    body: dict[str, Any] = {
+        "id": reply.id or f"chatcmpl-{head.id}",
+        "object": "chat.completion",
+        "created": reply.created or head.created,
+        "model": head.model,
+        "choices": [_write_choice(choice, legacy=parsed.legacy_functions) for choice in reply.choices],
+        "usage": openai_usage(reply.usage or NO_USAGE),
+    }
+    if reply.system_fingerprint is not None:
+        body["system_fingerprint"] = reply.system_fingerprint
+    if warnings := all_warnings(parsed, head, reply):
+        body["warnings"] = warnings
+    return body
+
+
+def _write_choice(choice: Choice, *, legacy: bool) -> dict[str, Any]:
+    given = choice.message
+    text = given.text
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text if text or not (given.tool_calls or choice.refusal) else None,
+        "refusal": choice.refusal,
+    }
+    if given.tool_calls and legacy:
+        message["function_call"] = write_tool_call(given.tool_calls[0])["function"]
+    elif given.tool_calls:
+        message["tool_calls"] = [write_tool_call(call) for call in given.tool_calls]
+    if choice.reasoning:
+        message["reasoning_content"] = choice.reasoning
+    if details := write_reasoning_details(given.content):
+        message["reasoning_details"] = details
+    return {
+        "index": choice.index,
+        "message": message,
+        "logprobs": choice.logprobs,
+        "finish_reason": _reason(choice.finish_reason, legacy=legacy),
+    }
+
+
+def _reason(reason: FinishReason, *, legacy: bool) -> str:
+    return "function_call" if legacy and reason == "tool_calls" else reason
+
+
+def error_body(failure: Failure) -> dict[str, Any]:
+    """Write an error."""
+    return errors.openai(failure)
+
+
+def events(parsed: ParsedChat, head: Head) -> "ChatEncoder":
+    """Give a fresh encoder for one stream."""
+    return ChatEncoder(parsed, head)
+
+
+class ChatEncoder:
+    """A chunk with the role first, then deltas, one chunk with the finish reason, usage if asked for, `[DONE]`."""
+
+    def __init__(self, parsed: ParsedChat, head: Head) -> None:
+        self._chunk: dict[str, Any] = {
+            "id": f"chatcmpl-{head.id}",
+            "object": "chat.completion.chunk",
+            "created": head.created,
+            "model": head.model,
+        }
+        self._legacy = parsed.legacy_functions
+        self._include_usage = parsed.include_usage
+        self._warnings = all_warnings(parsed, head)
+        self._open: dict[int, FinishReason] = {}  # answers that have begun, and the reason if none is told
+        self._ended: set[int] = set()
+        self._thoughts = Thoughts()
+        self._empty = EmptyCalls()
+        self._usage: Usage | None = None
+
+    def encode(self, event: StreamEvent) -> list[bytes]:
+        """Write one event as a chunk, after the chunk that opens its answer."""
+        match event:
+            case Started():
+                if not self._open:
+                    self._chunk["id"] = event.id or self._chunk["id"]
+                    self._chunk["created"] = event.created or self._chunk["created"]
+                self._usage = event.usage or self._usage
+                return self._begin(0)
+            case UsageReport():
+                self._usage = event.usage
+                return []
+            case Finished():
+                return [*self._begin(event.index), *self._end(event.index, event.finish_reason)]
+            case TextDelta():
+                delta: dict[str, Any] = {"content": event.text}
+                return [*self._begin(event.index), self._write(event.index, delta, logprobs=event.logprobs)]
+            case ReasoningDelta():
+                delta = {"reasoning_content": event.text} if event.text else {}
+                if details := self._thoughts.write_details(event):
+                    delta["reasoning_details"] = details
+                return [*self._begin(event.index), self._write(event.index, delta)]
+            case RefusalDelta():
+                return [*self._begin(event.index), self._write(event.index, {"refusal": event.text})]
+            case ToolCallDelta():
+                return self._encode_call(event)
+
+    def _encode_call(self, event: ToolCallDelta) -> list[bytes]:
+        frames = self._begin(event.index)
+        self._open[event.index] = "tool_calls"
+        self._empty.note(event)
+        call = write_call_delta(event)
+        if not self._legacy:
+            return [*frames, self._write(event.index, {"tool_calls": [call]})]
+        if event.call:
+            return frames  # the old shape has room for one call
+        return [*frames, self._write(event.index, {"function_call": call["function"]})]
+
+    def _begin(self, index: int) -> list[bytes]:
+        if index in self._open:
+            return []
+        self._open[index] = "stop"
+        warnings, self._warnings = self._warnings, []
+        return [self._write(index, {"role": "assistant", "content": "", "refusal": None}, warnings=warnings)]
+
+    def _end(self, index: int, reason: FinishReason) -> list[bytes]:
+        if index in self._ended:
+            return []
+        frames = [frame for lacking in self._empty.complete(index) for frame in self._encode_call(lacking)]
+        self._ended.add(index)
+        return [*frames, self._write(index, {}, reason=_reason(reason, legacy=self._legacy))]
+
+    def _write(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        *,
+        reason: str | None = None,
+        logprobs: dict[str, Any] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        chunk = {**self._chunk, "choices": [choice]}
+        if warnings:
+            chunk["warnings"] = warnings
+        if self._include_usage:
+            chunk["usage"] = None
+        return sse.data(chunk)
+
+    def finish(self) -> list[bytes]:
+        """Write what is still missing: finish reasons, usage if asked for, the end mark."""
+        frames = self._begin(0)
+        for index, reason in self._open.items():
+            frames += self._end(index, reason)
+        if self._include_usage:
+            frames.append(sse.data({**self._chunk, "choices": [], "usage": openai_usage(self._usage or NO_USAGE)}))
+        return [*frames, sse.DONE]
+
+    def fail(self, failure: Failure) -> list[bytes]:
+        """Write an error as the last event."""
+        return [sse.data(errors.openai(failure))]

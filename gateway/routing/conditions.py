@@ -1,0 +1,71 @@
+"""How the providers have been doing, learnt from real traffic: who is reachable, and who is to be rested.
+
+A provider that failed `FAILURES_UNTIL_REST` times in a row is left alone for a while (API.md 3.8 and 6), so that
+callers fall back at once instead of waiting for what will not come.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+FAILURES_UNTIL_REST = 5
+
+
+@dataclass(slots=True)
+class Condition:
+    """What is known of one provider; `reachable` is None until it has been tried."""
+
+    reachable: bool | None = None
+    failures: int = 0
+    resting_until: float = 0.0
+
+
+class Conditions:
+    """The conditions of all providers of one process.
+
+    `rest_seconds` of 0 switches resting off. `report` is told the provider's name and whether it has gone up or
+    down, at each change.
+    """
+
+    def __init__(
+        self,
+        rest_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        report: Callable[[str, bool], None] = lambda _name, _up: None,
+    ) -> None:
+        self._rest_seconds = rest_seconds
+        self._clock = clock
+        self._report = report
+        self._known: dict[str, Condition] = {}
+
+    def of(self, provider: str) -> Condition:
+        """Give the condition of a provider."""
+        return self._known.setdefault(provider, Condition())
+
+    def rest_left(self, provider: str) -> float:
+        """Give the seconds that a provider is still to be left alone; 0 when it may be asked."""
+        condition = self._known.get(provider)
+        return max(0.0, condition.resting_until - self._clock()) if condition else 0.0
+
+    def note_answer(self, provider: str) -> None:
+        """Note that a provider answered properly, be it with a refusal."""
+        condition = self.of(provider)
+        condition.failures = 0
+        condition.resting_until = 0.0
+        self._turn(provider, condition, reachable=True)
+
+    def note_failure(self, provider: str, *, reachable: bool) -> None:
+        """Note that a provider failed; `reachable` says whether it answered at all."""
+        condition = self.of(provider)
+        condition.failures += 1
+        if self._rest_seconds > 0 and condition.failures >= FAILURES_UNTIL_REST:
+            condition.resting_until = self._clock() + self._rest_seconds
+        self._turn(provider, condition, reachable=reachable)
+
+    def _turn(self, provider: str, condition: Condition, *, reachable: bool) -> None:
+        changed = condition.reachable is not reachable
+        first_and_well = condition.reachable is None and reachable
+        condition.reachable = reachable
+        if changed and not first_and_well:
+            self._report(provider, reachable)

@@ -1,0 +1,119 @@
+"""Which model of which provider is meant (API.md 1.4)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import Detail, InvalidRequest, ModelNotFound
+from gateway.settings import ModelSettings, Settings
+
+Owners = Callable[[str], tuple[str, ...]]
+"""Asks the catalogue which providers list a model."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One place to try: `model` is the provider's own name, `options` what its entry of `models` sets."""
+
+    provider: str
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """Where a request goes: `targets` in the order to be tried, `asked` the name that the client used."""
+
+    asked: str
+    targets: tuple[Target, ...]
+
+
+def find_route(asked: str, provider: str | None, settings: Settings, owners: Owners) -> Route:
+    """Find where `asked` leads; the first rule that matches wins.
+
+    `provider` is what stood beside the model in the request. `InvalidRequest` for an unknown provider,
+    `ModelNotFound` where a filter hides the model.
+    """
+    if provider is not None and provider not in settings.providers:
+        raise unknown_provider(provider, settings)
+    if settings.placeholder_mode:
+        return Route(asked=asked, targets=(Target(provider="stub", model=asked),))
+    if provider is None and asked in settings.models:
+        targets = tuple(_follow(settings.models[asked], settings, owners))
+    else:
+        targets = (_with_options(_find_target(asked, provider, settings, owners), settings),)
+    if not is_visible(targets[0], settings):
+        raise unknown_model(asked)
+    return Route(asked=asked, targets=targets)
+
+
+def unknown_model(asked: str) -> ModelNotFound:
+    """Make the error for a model that is not here."""
+    shown = asked[:200]
+    return ModelNotFound(f"The model {shown!r} does not exist here: GET /v1/models lists those that do.", model=shown)
+
+
+def unknown_provider(asked: str, settings: Settings) -> InvalidRequest:
+    """Make the error for a provider that is not here, naming those that are."""
+    known = ", ".join(sorted(settings.providers))
+    detail = Detail("provider", f"{asked[:200]!r} is not a provider here; known are {known}")
+    return InvalidRequest(f"provider: {detail.message}", code="unknown_provider", details=[detail])
+
+
+def is_visible(target: Target, settings: Settings) -> bool:
+    """Whether the filters let a target through; an alias that leads to a visible target is visible too."""
+    if settings.provider_filter is not None and target.provider != settings.provider_filter:
+        return False
+    if settings.model_filter is None:
+        return True
+    spec = settings.model_filter
+    if spec in settings.models:
+        spec = settings.models[spec].model
+    return spec in (f"{target.provider}:{target.model}", target.model)
+
+
+def _follow(entry: ModelSettings, settings: Settings, owners: Owners) -> Iterator[Target]:
+    """Give the entry's own target, then one for each fallback; a fallback's own fallbacks are not followed."""
+    yield _lead(entry, settings, owners)
+    for spec in entry.fallbacks:
+        yield _lead(ModelSettings(model=spec), settings, owners)
+
+
+def _lead(entry: ModelSettings, settings: Settings, owners: Owners) -> Target:
+    options = dict(entry.options)
+    while entry.model in settings.models:  # no endless walk: a cycle of aliases stops the start
+        entry = settings.models[entry.model]
+        options = dict(entry.options) | options
+    found = _with_options(_find_target(entry.model, None, settings, owners), settings)
+    return Target(provider=found.provider, model=found.model, options=dict(found.options) | options)
+
+
+def _with_options(target: Target, settings: Settings) -> Target:
+    """Add what an entry of `models` sets for just this model of just this provider, however it was asked for."""
+    full_name = f"{target.provider}:{target.model}"
+    entry = settings.models.get(full_name) or settings.models.get(target.model)
+    if entry is None or entry.model != full_name:
+        return target
+    return Target(provider=target.provider, model=target.model, options=entry.options)
+
+
+def _find_target(asked: str, provider: str | None, settings: Settings, owners: Owners) -> Target:
+    if provider is not None:
+        prefix = f"{provider}:"
+        return Target(provider=provider, model=asked.removeprefix(prefix))
+    named, _, rest = asked.partition(":")
+    if rest and named in settings.providers:
+        return Target(provider=named, model=rest)
+    if mapped := _find_mapped(asked, settings.model_provider_map):
+        return Target(provider=mapped, model=asked)
+    having = owners(asked)
+    if len(having) == 1:
+        return Target(provider=having[0], model=asked)
+    return Target(provider=settings.default_provider, model=asked)
+
+
+def _find_mapped(asked: str, mapping: Mapping[str, str]) -> str | None:
+    if asked in mapping:
+        return mapping[asked]
+    prefixes = [key for key in mapping if key.endswith("*") and asked.startswith(key[:-1])]
+    return mapping[max(prefixes, key=len)] if prefixes else None

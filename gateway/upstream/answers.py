@@ -1,0 +1,103 @@
+"""A provider's answer, whichever transport it comes through."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import Protocol
+
+import httpx
+
+from gateway.upstream.failures import Translation
+from gateway.wire import BodyTooLarge
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Largest answer that is read whole."""
+
+
+class Body(Protocol):
+    """A body that comes in: the wire's, or one of httpx made alike."""
+
+    async def __anext__(self) -> bytes:
+        """Give the next piece."""
+        ...
+
+    async def read(self, limit: int, *, deadline: float | None = None) -> bytes:
+        """Give the whole body, of `limit` bytes at most, until `deadline` on the loop's clock."""
+        ...
+
+
+class HttpxBody:
+    """The body of an answer that came through an httpx transport, undecoded."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+        self._pieces = aiter(stream)
+
+    async def __anext__(self) -> bytes:
+        """Give the next piece."""
+        return await anext(self._pieces)
+
+    async def read(self, limit: int, *, deadline: float | None = None) -> bytes:
+        """Give the whole body; `BodyTooLarge` past `limit` bytes, `ReadTimeout` at `deadline`."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for piece in self._pieces:
+                    size += len(piece)
+                    if size > limit:
+                        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+                    pieces.append(piece)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the whole answer took too long") from error
+        return b"".join(pieces)
+
+
+class Answer:
+    """An answer whose head has arrived; good inside the `async with` that gave it.
+
+    `headers` are raw and as received. The body comes either piece by piece (`async for`), each as soon as it is
+    there, or whole (`read`), undecoded in both cases.
+    """
+
+    __slots__ = ("_body", "_deadline", "_translation", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: Body,
+        *,
+        deadline: float,
+        translation: Translation,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._body = body
+        self._deadline = deadline
+        self._translation = translation
+
+    def header(self, name: str) -> str | None:
+        """Give the first header of this lower-case name."""
+        wanted = name.encode()
+        for key, value in self.headers:
+            if len(key) == len(wanted) and key.lower() == wanted:
+                return value.decode("latin-1")
+        return None
+
+    async def read(self, limit: int = MAX_ANSWER_BYTES) -> bytes:
+        """Give the whole body.
+
+        `UnusableAnswer` past `limit` bytes; `TimedOut` when request and answer together take longer than the
+        provider's time-out.
+        """
+        with self._translation:
+            return await self._body.read(limit, deadline=self._deadline)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Give the next piece; the provider's time-out bounds the wait for it."""
+        with self._translation:
+            return await self._body.__anext__()

@@ -1,0 +1,181 @@
+"""Who may do what: every route is decided about, and what is refused is refused before the body is read."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+
+from gateway.api.guard import Access
+from gateway.api.origins import is_local_host
+from gateway.app import create_app
+from gateway.configuration import load
+from tests.gateway.serving import gateway
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "a secret of at least thirty-two bytes, for tests"
+CHAT = {"type": "chat", "model": "stub", "messages": [{"role": "user", "content": "hi"}]}
+
+#: what everybody may see, whatever the settings (API.md 1.5)
+OPEN_TO_EVERYONE = {"/health", "/healthz", "/metrics", "/api/ping"}
+
+
+def bearer(**claims: object) -> dict[str, str]:
+    return {"authorization": "Bearer " + jwt.encode({"sub": "ann", "exp": time.time() + 60, **claims}, SECRET, "HS256")}
+
+
+async def test_every_route_is_decided_about_and_few_are_open(tmp_path: Path) -> None:
+    routes = create_app(load([], {}, tmp_path)).router.routes
+    undecided = {route.path for route in routes if not isinstance(getattr(route.ctx, "access", None), Access)}
+    unguarded = {route.path for route in routes if route.handler.__qualname__ != "_guarded.<locals>.handle"}
+    open_routes = {"/" + route.path.lstrip("/") for route in routes if route.ctx.access.scope is None}
+    assert undecided == unguarded == set()
+    assert open_routes == OPEN_TO_EVERYONE
+
+
+async def test_without_auth_no_credential_is_wanted(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        assert (await client.post("/llm", json=CHAT)).status_code == 200
+
+
+async def test_a_key_turns_auth_on_and_lets_its_holder_in(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+        none = await client.post("/llm", json=CHAT)
+        wrong = await client.post("/llm", json=CHAT, headers={"authorization": "Bearer sk-another"})
+        right = await client.post("/llm", json=CHAT, headers={"authorization": "bearer sk-the-key"})
+        other_way = await client.post("/llm", json=CHAT, headers={"x-api-key": "sk-the-key"})
+        admin = await client.post("/v1/models/refresh", json={}, headers={"authorization": "Bearer sk-the-key"})
+    assert [none.status_code, wrong.status_code, right.status_code, other_way.status_code] == [401, 401, 200, 200]
+    assert admin.status_code != 401
+    for refused in (none, wrong):
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert refused.json()["error"] == "Unauthorized"
+        assert "sk-" not in refused.text
+
+
+async def test_a_token_lets_in_as_far_as_its_scopes(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--enable-auth", JWT_SECRET=SECRET) as client:
+        plain = await client.post("/llm", json=CHAT, headers=bearer())
+        narrow = await client.post("/llm", json=CHAT, headers=bearer(scope="execute"))
+        listed = await client.post("/llm", json=CHAT, headers=bearer(scope=["llm"]))
+        no_admin = await client.post("/v1/models/refresh", json={}, headers=bearer())
+        admin = await client.post("/v1/models/refresh", json={}, headers=bearer(scope="admin"))
+        admin_chat = await client.post("/llm", json=CHAT, headers=bearer(scope="admin"))
+        expired = await client.post("/llm", json=CHAT, headers=bearer(exp=time.time() - 60))
+        open_one = await client.get("/healthz")
+    assert [plain.status_code, listed.status_code, admin.status_code, open_one.status_code] == [200, 200, 200, 200]
+    assert [narrow.status_code, no_admin.status_code, admin_chat.status_code] == [403, 403, 403]
+    assert narrow.json()["error"] == "Forbidden"
+    assert expired.status_code == 401
+
+
+async def test_a_credential_with_models_reaches_only_those(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--enable-auth", JWT_SECRET=SECRET) as client:
+        inside = await client.post("/llm", json=CHAT, headers=bearer(models=["stub*"]))
+        outside = await client.post("/llm", json=CHAT, headers=bearer(models=["gpt-*"]))
+    assert [inside.status_code, outside.status_code] == [200, 403]
+
+
+async def test_what_is_refused_is_refused_before_its_body_is_read(tmp_path: Path) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100_000):
+            sent += 1
+            yield b" " * 1024
+
+    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+        try:
+            answer = await client.post("/llm", content=endless(), headers={"content-type": "application/json"})
+        except (httpx.WriteError, httpx.ReadError):
+            answer = None
+    assert answer is None or answer.status_code == 401
+    assert sent < 50_000
+
+
+async def test_over_the_limit_is_429_with_all_that_a_client_needs(tmp_path: Path) -> None:
+    async with gateway(tmp_path, RATE_LIMIT="3/minute") as client:
+        answers = [await client.post("/llm", json=CHAT) for _ in range(4)]
+        free = await client.get("/health")
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert all(answer.headers["ratelimit-limit"] == "3" for answer in answers)
+    assert 0 < int(answers[3].headers["retry-after"]) <= 60
+    assert answers[3].json()["error"] == "Rate limit exceeded"
+    assert "ratelimit-limit" not in free.headers
+
+
+async def test_each_user_has_a_limit_of_their_own_and_executions_another(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--enable-auth", JWT_SECRET=SECRET, RATE_LIMIT="1/minute") as client:
+        ann = [(await client.post("/llm", json=CHAT, headers=bearer())).status_code for _ in range(2)]
+        bob = await client.post("/llm", json=CHAT, headers=bearer(sub="bob"))
+        run = await client.post("/execute", json={"code": "1"}, headers=bearer())
+    assert ann == [200, 429]
+    assert bob.status_code == 200
+    assert run.status_code == 503  # nobody listens there; what matters is that it is not 429
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True), ("127.0.0.1", True), ("[::1]", True), ("gateway", True), ("mac.local", True),
+        ("x.localhost", True), ("host.docker.internal", True), ("10.0.0.7", True), ("evil.example.com", False),
+        ("127.0.0.1.evil.com", False), ("localhost.evil.com", False), ("evil.com.", False),
+    ],
+)  # fmt: skip
+async def test_a_host_name_that_could_be_rebound_is_known_by_its_dots(host: str, local: bool) -> None:
+    assert is_local_host(host) is local
+
+
+async def test_a_rebound_name_is_refused_with_auth_off_unless_allowed(tmp_path: Path) -> None:
+    evil = {"host": "evil.example.com"}
+    async with gateway(tmp_path) as client:
+        refused = await client.post("/llm", json=CHAT, headers=evil)
+    async with gateway(tmp_path, ALLOWED_HOSTS="evil.example.com") as client:
+        allowed = await client.post("/llm", json=CHAT, headers=evil)
+    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+        with_auth = await client.post("/llm", json=CHAT, headers={**evil, "x-api-key": "sk-the-key"})
+    assert [refused.status_code, allowed.status_code, with_auth.status_code] == [403, 200, 200]
+
+
+async def test_a_web_page_from_elsewhere_cannot_use_an_open_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        elsewhere = await client.post("/llm", json=CHAT, headers={"origin": "https://evil.example"})
+        preflight = await client.options("/llm", headers={"origin": "https://evil.example"})
+        here = await client.post("/llm", json=CHAT, headers={"origin": "http://localhost:8888"})
+        here_first = await client.options(
+            "/llm",
+            headers={
+                "origin": "http://localhost:8888",
+                "access-control-request-method": "POST",
+                "access-control-request-headers": "content-type",
+            },
+        )
+    assert elsewhere.status_code == 403
+    assert "access-control-allow-origin" not in elsewhere.headers
+    assert "access-control-allow-origin" not in preflight.headers
+    assert here.headers["access-control-allow-origin"] == "http://localhost:8888"
+    assert here_first.status_code == 204
+    assert "POST" in here_first.headers["access-control-allow-methods"]
+    assert here_first.headers["access-control-allow-headers"] == "content-type"
+
+
+async def test_with_auth_on_any_page_may_ask_and_the_credential_decides(tmp_path: Path) -> None:
+    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+        answer = await client.post(
+            "/llm", json=CHAT, headers={"origin": "https://app.example", "authorization": "Bearer sk-the-key"}
+        )
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_allowed_origins_are_those_that_were_set(tmp_path: Path) -> None:
+    async with gateway(tmp_path, CORS_ALLOW_ORIGINS="https://app.example") as client:
+        allowed = await client.post("/llm", json=CHAT, headers={"origin": "https://app.example"})
+        refused = await client.post("/llm", json=CHAT, headers={"origin": "http://localhost:8888"})
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert refused.status_code == 403
