@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import re
 import signal
@@ -112,6 +113,7 @@ def _explain(error: OSError, settings: Settings) -> str:
 
 def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socket) -> None:
     """Serve on a socket in this process, until a signal; a second signal ends it at once."""
+    gc.disable()  # a collection while the router is compiled can make CPython 3.11 fail, and slows every start
     app = create_app(settings)
     logs.configure(settings)  # after Sanic has set up its own
 
@@ -119,6 +121,10 @@ def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socke
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
 
+    async def collect_again(_app: object) -> None:
+        gc.enable()
+
+    app.after_server_start(collect_again)
     app.before_server_stop(die_at_second_signal)
     protocol = drain_at_stop(app)
     app.run(sock=listener, protocol=protocol, single_process=True, access_log=False, motd=False, debug=False)

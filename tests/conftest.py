@@ -1,6 +1,7 @@
 """What all tests share: the event loop, and real servers on loopback."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 from sanic import Sanic
+
+from tests.docker_engine import pytest_runtest_setup  # noqa: F401  # pytest finds its hooks here by name
 
 # Two apps of one name may live in one process: each test makes its own.
 Sanic.test_mode = True
@@ -34,7 +37,12 @@ async def serve(app: Sanic[Any, Any]) -> AsyncIterator[str]:
     port = listener.getsockname()[1]
     server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False)
     assert server is not None
-    await server.startup()
+    # CPython 3.11 can fail to parse the router's code when a collection strikes in the middle of it.
+    gc.disable()
+    try:
+        await server.startup()
+    finally:
+        gc.enable()
     await server.before_start()
     await server.after_start()
     serving = asyncio.ensure_future(server.start_serving())

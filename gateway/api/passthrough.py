@@ -73,7 +73,9 @@ async def pass_through(request: GatewayRequest, provider: ProviderSettings, path
     """Send the request on as it is, with the provider's credentials, and its answer back as it comes."""
     services = request.services
     caller = Caller(request_id=request.request_id, key=request.caller_key)
-    headers = [*forwarded(request.headers.items()), *services.router.credential_headers(provider, caller)]
+    headers = forwarded(request.headers.items())
+    given = {name for name, _ in headers}  # a version of its API that the client names wins over ours
+    headers += [pair for pair in services.router.credential_headers(provider, caller) if pair[0].lower() not in given]
     limit = services.settings.max_request_bytes
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
     async with services.upstream.exchange(

@@ -159,7 +159,7 @@ class Router:
                 "or its api_key in the config file.",
                 provider=provider.name,
             )
-        return ()
+        return vendor.credential_headers("")
 
     def _vendor(self, provider: str, capability: type[Capable]) -> Capable:
         vendor = VENDORS[self._settings.providers[provider].kind]
@@ -258,7 +258,7 @@ class Router:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
         body = await answer.read(MAX_ERROR_BYTES)
         error = VENDORS[provider.kind].explain_error(answer.status, headers, body)
-        error.retry_after = read_retry_after(headers)
+        error.retry_after = read_retry_after(headers) or error.retry_after
         if isinstance(error, ProviderError):
             error.request_id = headers.get("x-request-id") or headers.get("request-id")
         if isinstance(error, CredentialsRefused):

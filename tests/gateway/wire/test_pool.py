@@ -109,16 +109,21 @@ async def test_a_request_on_a_new_connection_is_never_sent_again(wire: Wire) -> 
 
 
 @pytest.mark.parametrize("part", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK + b"content-length: 5\r\n\r\nhel"])
-async def test_a_request_that_has_been_partly_answered_is_never_sent_again(wire: Wire, part: bytes) -> None:
+@pytest.mark.parametrize("ending", ["close", "reset"])
+async def test_a_request_that_has_been_partly_answered_is_never_sent_again(
+    wire: Wire, part: bytes, ending: str
+) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.answer(b"ok")
         await peer.request()
         await peer.send(part)
+        await asyncio.sleep(0.02)
+        getattr(peer, ending)()
 
     async with misbehaving(script) as server:
         assert await fetch(wire, server) == b"ok"
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx.RemoteProtocolError if ending == "close" else httpx.ReadError):
             await (await wire.exchange(origin_of(server), POST, b"{}")).read(100)
         assert len(server.requests) == 2
 
