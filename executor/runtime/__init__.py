@@ -1,0 +1,11 @@
+"""What runs inside a box: the supervisor as process 1, and beneath it the user's program.
+
+Standard library only, since this is copied into the sandbox images as it stands (Debian's python3). Two sides that
+must not be mixed up:
+
+- the supervisor's side, trusted: `supervisor` (the life of a box), `wire` (frames), `processes` (children and their
+  end), `watch` (one execution, from its start to its end), `batch` (many of one program), `counters` (what the kernel
+  counted), `verdicts` (what that comes to), `workdir` (files in and out);
+- the user's side, in a child, where everything may be tampered with: `program` (load and run), `arguments` (the input
+  and the entry function), `results` (the value as JSON, repr, displays), `failures` (the exception).
+"""

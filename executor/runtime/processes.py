@@ -1,0 +1,222 @@
+"""Children of the supervisor: how one is started and confined, and how all of them are ended."""
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from executor.runtime import counters
+
+WORKDIR = "/work"
+RESULT = 3  # the descriptor of the result's own channel in the child
+CONTROL = 4  # where our own code in the child takes the job, or orders; closed before the user's code runs
+_PR_SET_DUMPABLE = 4
+_NICENESS = 5
+_KILL_SECONDS = 5.0
+_ALONE = 2  # the supervisor and the loaded program
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child's own limits are: how many open files, and how many bytes in one."""
+
+    open_files: int
+    file_bytes: int
+
+
+@dataclass
+class Pipes:
+    """The supervisor's ends of a child's streams; `stdin` is None once all is fed."""
+
+    stdin: int | None
+    stdout: int
+    stderr: int
+    result: int
+
+    def close_stdin(self) -> None:
+        """Let the child's stdin end here."""
+        if self.stdin is not None:
+            os.close(self.stdin)
+            self.stdin = None
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.close_stdin()
+        for descriptor in (self.stdout, self.stderr, self.result):
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The child's ends of its streams."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    result: int
+
+    def close(self) -> None:
+        """Close them, where the child has its own."""
+        for descriptor in (self.stdin, self.stdout, self.stderr, self.result):
+            os.close(descriptor)
+
+
+def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 the kernel's own flag
+    """Say whether processes of the same user may look into this one: prctl(2), PR_SET_DUMPABLE."""
+    if _libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+
+
+def trim_memory() -> None:
+    """Give freed memory back to the kernel, where the C library can."""
+    trim = getattr(_libc, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def open_streams() -> tuple[Pipes, Ends]:
+    """Make fresh pipes for one execution."""
+    source, feed = os.pipe2(os.O_CLOEXEC)
+    os.set_blocking(feed, False)
+    readers, writers = zip(*(os.pipe2(os.O_CLOEXEC) for _ in range(3)), strict=True)
+    for reader in readers:
+        os.set_blocking(reader, False)
+    return Pipes(feed, *readers), Ends(source, *writers)
+
+
+def start_child(body: Callable[[], NoReturn], ends: Ends, control: int) -> int:
+    """Fork a child that is to become the user's, and have it run `body`, which never returns. Gives its process id.
+
+    It keeps its streams and, as `CONTROL`, the descriptor `control`; every other one is closed.
+    """
+    child = os.fork()
+    if child:
+        ends.close()
+        os.close(control)
+        return child
+    try:
+        take_streams(ends)
+        if control != CONTROL:
+            os.dup2(control, CONTROL, inheritable=False)
+        os.closerange(CONTROL + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _leave_supervisor()
+        body()
+    finally:
+        os._exit(70)
+
+
+def take_streams(ends: Ends) -> None:
+    """Put a child's ends where they belong: 0, 1, 2 and `RESULT`."""
+    os.dup2(ends.stdin, 0)
+    os.dup2(ends.stdout, 1)
+    os.dup2(ends.stderr, 2)
+    if ends.result != RESULT:
+        os.dup2(ends.result, RESULT, inheritable=False)
+
+
+def lead_session() -> None:
+    """Leave the session and group of whoever forked this process, which may have hidden itself."""
+    os.setsid()
+    set_dumpable(True)
+
+
+def _go_first() -> None:
+    """Be the first to be killed when memory is short, and all that comes from this process."""
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(score, b"1000")
+    os.close(score)
+
+
+def _leave_supervisor() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    lead_session()
+    _go_first()
+    os.nice(_NICENESS)  # within its own box the supervisor goes first
+    os.umask(0o022)
+    os.chdir(WORKDIR)
+    gc.enable()
+
+
+def confine(limits: Limits, environment: Mapping[str, str]) -> None:
+    """Put this process, and all that come from it, under the job's limits, and into the user's environment."""
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, limits.open_files)
+    _lower(resource.RLIMIT_FSIZE, limits.file_bytes)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _lower(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+def reap() -> dict[int, int]:
+    """Collect every child that has ended; gives process id -> wait status."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            child, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if not child:
+            return ended
+        ended[child] = status
+
+
+def kill_all() -> dict[int, int]:
+    """End every process in the box but this one, and reap them. Bounded in time.
+
+    Process 1 is not hit by its own kill(-1), and what its children leave behind becomes its own to reap.
+    """
+    ended: dict[int, int] = {}
+    deadline = time.monotonic() + _KILL_SECONDS
+    pause = 0.0
+    while time.monotonic() < deadline:
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return ended | reap()
+        ended |= reap()
+        time.sleep(pause)
+        pause = min(0.005, pause + 0.0002)
+    return ended
+
+
+def kill_others(spared: int) -> dict[int, int]:
+    """End every process in the box but this one and `spared`, a program that waits for the next input of its batch.
+
+    All are stopped in one step first, so that nothing can fork its way past the kill. Gives who ended.
+    """
+    ended = reap()
+    if counters.read_processes() == _ALONE or not _others(spared):
+        return ended
+    os.kill(-1, signal.SIGSTOP)
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (others := _others(spared)) and time.monotonic() < deadline:
+        for process in others:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        ended |= reap()
+        time.sleep(0.0005)
+    with suppress(ProcessLookupError):
+        os.kill(spared, signal.SIGCONT)
+    return ended
+
+
+def _others(spared: int) -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) not in (1, spared)]

@@ -1,0 +1,181 @@
+"""The user's program: compiled, loaded, called (API.md 4.1). Runs in the user's own process."""
+
+import __future__
+
+import ast
+import builtins
+import inspect
+import io
+import json
+import linecache
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from executor.runtime.arguments import NO_INPUT, choose_function, match_arguments, top_level_functions
+from executor.runtime.failures import SOURCE
+from executor.runtime.processes import WORKDIR
+
+globals()["__builtins__"] = dict(vars(builtins))  # see `results`
+
+_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+class BadSource(Exception):
+    """The code cannot be compiled; `__cause__` says why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """Compiled code: `last` is its last bare expression, apart from the rest, `functions` name its top-level ones."""
+
+    lines: list[str]
+    body: types.CodeType
+    last: types.CodeType | None = None
+    functions: tuple[str, ...] = ()
+    wants_tool: bool = False
+
+
+def read_lines(code: str) -> list[str]:
+    """Cut source into lines as the compiler does, each with its line end."""
+    return list(io.StringIO(code, newline=None))
+
+
+def compile_program(code: str) -> Program:
+    """Compile the code. Raises `BadSource`."""
+    code = code.removeprefix("\ufeff")
+    lines = read_lines(code)
+    linecache.cache[SOURCE] = (len(code), None, lines, SOURCE)
+    try:
+        try:
+            tree = ast.parse(code, SOURCE)
+        except (RecursionError, MemoryError):
+            # Too deep to be looked at as a tree; it can still be run as it is.
+            return Program(lines, compile(code, SOURCE, "exec", _FLAGS, dont_inherit=True))
+        return _compile_tree(tree, lines)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise BadSource from error
+
+
+def _compile_tree(tree: ast.Module, lines: list[str]) -> Program:
+    last: ast.Expr | None = None
+    functions = tuple(top_level_functions(tree))
+    if "main" not in functions and _assigns_main(tree):
+        functions = (*functions, "main")
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = tree.body[-1]
+        if not _is_suppressed(last, lines):
+            tree.body.pop()
+        else:
+            last = None
+    body = compile(tree, SOURCE, "exec", _FLAGS, dont_inherit=True)
+    value = None
+    if last is not None:
+        flags = _FLAGS | (body.co_flags & _FUTURES)
+        value = compile(ast.Expression(last.value), SOURCE, "eval", flags, dont_inherit=True)
+    return Program(lines, body, value, functions, _wants_tool(tree))
+
+
+def _assigns_main(tree: ast.Module) -> bool:
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            if any(isinstance(target, ast.Name) and target.id == "main" for target in statement.targets):
+                return True
+        elif isinstance(statement, ast.Import | ast.ImportFrom) and any(
+            (alias.asname or alias.name) == "main" for alias in statement.names
+        ):
+            return True
+    return False
+
+
+def _is_suppressed(last: ast.Expr, lines: list[str]) -> bool:
+    """Whether a semicolon follows the expression: after it only brackets, comments and line ends can stand."""
+    assert last.end_lineno is not None
+    assert last.end_col_offset is not None
+    rest = lines[last.end_lineno - 1 :]
+    if not rest:
+        return False
+    rest[0] = rest[0].encode()[last.end_col_offset :].decode("utf-8", "replace")
+    return any(";" in line.partition("#")[0] for line in rest)
+
+
+def _wants_tool(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        for decorator in getattr(node, "decorator_list", ()):
+            named = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if isinstance(named, ast.Name) and named.id == "tool":
+                return True
+    return False
+
+
+def tool(*arguments: Any, **_options: Any) -> Any:
+    """Stand in for an agent framework's decorator: gives the function back as it is, bare or called first."""
+    if len(arguments) == 1 and callable(arguments[0]) and not _options:
+        return arguments[0]
+    return _same
+
+
+def _same(function: Any) -> Any:
+    return function
+
+
+def make_main(program: Program) -> types.ModuleType:
+    """Make the module that the program runs as, in place of the runner's own `__main__`."""
+    module = types.ModuleType("__main__")
+    module.__dict__["__builtins__"] = builtins
+    module.__dict__["__file__"] = f"{WORKDIR}/{SOURCE}"
+    if program.wants_tool:
+        module.__dict__["tool"] = tool
+    sys.modules["__main__"] = module
+    return module
+
+
+def load(program: Program, namespace: dict[str, Any]) -> Any:
+    """Run the code once as a script; gives the value of its last bare expression, None without one."""
+    codes = [code for code in (program.body, program.last) if code is not None]
+    if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
+        return finish_awaitable(_load_awaiting(codes, namespace))
+    value = None
+    for code in codes:
+        value = eval(code, namespace)
+    return value if program.last is not None else None
+
+
+async def _load_awaiting(codes: list[types.CodeType], namespace: dict[str, Any]) -> Any:
+    value = None
+    for code in codes:
+        value = eval(code, namespace)
+        if code.co_flags & inspect.CO_COROUTINE:
+            value = await value
+    return value
+
+
+def finish_awaitable(value: Any) -> Any:
+    """Run an awaitable to its end in an event loop of its own."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await value
+
+    return asyncio.run(value if inspect.iscoroutine(value) else wait())
+
+
+def call(program: Program, namespace: dict[str, Any], entrypoint: str | None, value: Any) -> Any:
+    """Call the entry function with the input, `NO_INPUT` for none; an async function's value is awaited."""
+    name, function = choose_function(namespace, list(program.functions), entrypoint)
+    positional, named = match_arguments(name, function, value)
+    given = function(*positional, **named)
+    return finish_awaitable(given) if inspect.isawaitable(given) else given
+
+
+def input_as_text(value: Any) -> bytes:
+    """Write an input as JSON for a script that reads it from stdin; `NO_INPUT` is nothing."""
+    if value is NO_INPUT:
+        return b""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+Step = Callable[[], Any]

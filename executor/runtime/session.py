@@ -1,0 +1,233 @@
+"""One process of the user's: made ready, the program run in it, its end handed over.
+
+What it hands over goes through a pipe of its own (`RESULT`), as frames: D for each display, then V, the end. The
+supervisor takes them for no more than the user's own word.
+"""
+
+import atexit
+import builtins
+import gc
+import io
+import math
+import os
+import struct
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from executor.runtime import program as programs
+from executor.runtime.arguments import NO_INPUT, BadInput
+from executor.runtime.failures import SOURCE, describe, limit_hit, message_of, print_exception
+from executor.runtime.processes import RESULT, WORKDIR
+from executor.runtime.program import BadSource, Program
+from executor.runtime.results import encode_repr, encode_result, send_displays, write_json
+
+globals()["__builtins__"] = dict(vars(builtins))  # see `results`
+
+_write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os.open, os.dup2, os.close
+_run_exit_handlers = atexit._run_exitfuncs
+_join_threads: Callable[[], None] = getattr(threading, "_shutdown")  # noqa: B009 not in typeshed
+_set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
+_collect = gc.collect
+_HEAD = struct.Struct(">cI")
+_DEPTH = sys.getrecursionlimit()
+
+
+def hand_over(kind: bytes, payload: bytes) -> None:
+    """Write one frame to the supervisor; if the program has closed the way, nothing can be handed over."""
+    data = memoryview(_HEAD.pack(kind, len(payload)) + payload)
+    try:
+        while data:
+            data = data[_write(RESULT, data) :]
+    except OSError:
+        return
+
+
+def prepare() -> None:
+    """Make this process look like a fresh interpreter that runs the user's file in the working directory."""
+    sys.stdin = sys.__stdin__ = open_stdin()  # type: ignore[misc] # typeshed calls the original final
+    sys.stdout = sys.__stdout__ = _open_text(1)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _open_text(2)  # type: ignore[misc]
+    sys.argv = [SOURCE]
+    sys.path[0] = WORKDIR
+    for name in [name for name in sys.modules if name == "executor" or name.startswith("executor.")]:
+        del sys.modules[name]
+    # A figure that is shown is displayed at the end: nothing is amiss.
+    warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+
+
+def set_cpu_count(cpus: float) -> None:
+    """Have Python count the CPUs that may be used, not those of the host."""
+    count = max(1, math.ceil(cpus))
+    os.cpu_count = lambda: count
+    if hasattr(os, "process_cpu_count"):
+        os.process_cpu_count = os.cpu_count
+
+
+def open_stdin() -> io.TextIOWrapper:
+    """Open descriptor 0 as Python does."""
+    return io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "surrogateescape")
+
+
+def _open_text(descriptor: int) -> io.TextIOWrapper:
+    # Unbuffered, as `python -u`: what is printed is outside at once, and is not lost when the process is killed.
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    errors = "surrogateescape" if descriptor == 1 else "backslashreplace"
+    return io.TextIOWrapper(raw, "utf-8", errors, write_through=True)
+
+
+def refuse_stdin() -> None:
+    """Read nothing from here on: the input goes to a function, not to stdin."""
+    nothing = _open(os.devnull, os.O_RDONLY)
+    _dup2(nothing, 0)
+    _close(nothing)
+
+
+class Session:
+    """The run of one program in this process: whole, or one input of a batch."""
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        self.job = job
+        self.limits = job["limits"]
+        self.program: Program | None = None
+        self.namespace: dict[str, Any] = {}
+        self.left = False  # whether the code ended itself with sys.exit
+
+    def run(self) -> NoReturn:
+        """Compile, run, and end this process."""
+        self.finish(self.attempt(self.whole))
+
+    def whole(self) -> Any:
+        """Compile the code and run it; gives its value."""
+        self.compile()
+        value = self.job.get("input", NO_INPUT)
+        if not self.is_called(value):
+            return programs.load(self.code, self.namespace)
+        if "input" in self.job and not self.job.get("stdin"):
+            refuse_stdin()
+        programs.load(self.code, self.namespace)
+        return self.call(value)
+
+    @property
+    def code(self) -> Program:
+        """The program, compiled."""
+        assert self.program is not None
+        return self.program
+
+    def compile(self) -> None:
+        """Compile the code, and give it a module to run in."""
+        self.program = programs.compile_program(self.job["code"])
+        self.namespace = programs.make_main(self.program).__dict__
+
+    def is_called(self, value: Any) -> bool:
+        """Whether a function is called, and not just a script run."""
+        return bool(self.job.get("entrypoint")) or (value is not NO_INPUT and bool(self.code.functions))
+
+    def call(self, value: Any) -> Any:
+        """Call the entry function."""
+        return programs.call(self.code, self.namespace, self.job.get("entrypoint"), value)
+
+    def attempt(self, step: Callable[[], Any]) -> tuple[dict[str, Any], Any]:
+        """Do a step of the user's; give how it ended, and its value."""
+        process = _getpid()
+        value = None
+        failure: BaseException | None = None
+        try:
+            value = step()
+        except BaseException as error:
+            failure = error
+        _set_trace(None)
+        _set_profile(None)
+        _set_recursion_limit(max(_DEPTH, sys.getrecursionlimit()))
+        if _getpid() != process:
+            self._leave_copy(failure)
+        return self._describe_end(failure), value
+
+    def _describe_end(self, error: BaseException | None) -> dict[str, Any]:
+        lines = self.program.lines if self.program is not None else programs.read_lines(self.job["code"])
+        if error is None:
+            return {"status": "ok", "exit_code": 0, "error": None}
+        if isinstance(error, BadSource):
+            cause = error.__cause__ or error
+            return {"status": "syntax_error", "exit_code": 1, "error": describe(cause, lines)}
+        if isinstance(error, BadInput):
+            found = {"type": "bad_input", "message": message_of(error), "line": None, "traceback": ""}
+            return {"status": "bad_input", "exit_code": 1, "error": found}
+        if isinstance(error, SystemExit):
+            self.left = True
+            return _describe_exit(error, lines)
+        if sys.excepthook is not sys.__excepthook__:
+            print_exception(error)
+        return {"status": "error", "exit_code": 1, "error": describe(error, lines), "limit": limit_hit(error)}
+
+    def finish(self, ended: tuple[dict[str, Any], Any]) -> NoReturn:
+        """Hand over the value, let threads and exit handlers end, hand over the end, and leave."""
+        end, value = ended
+        if end["status"] in ("ok", "error"):
+            send_displays(value, _send_display)
+        text = self.encode(end, value)
+        value = ended = None  # type: ignore[assignment] # so that finalisers run
+        self._wind_down()
+        hand_over(b"V", text)
+        _exit(end["exit_code"])
+
+    def encode(self, end: dict[str, Any], value: Any) -> bytes:
+        """Write the end, with the value in it, as the payload of a V frame."""
+        result, truncated, text = None, False, None
+        if value is not None:
+            result, truncated = encode_result(value, self.limits["result_bytes"])
+            text = encode_repr(value, self.limits["repr_bytes"])
+        told = end | {"result_truncated": truncated, "result_repr": text, "show_result": value is not None}
+        return f'{write_json(told)[:-1]},"result":{result or "null"}}}'.encode()
+
+    def _leave_copy(self, error: BaseException | None) -> NoReturn:
+        """End a process that the user's code forked, and that came to the end of the code: as Python does."""
+        code = 0
+        if isinstance(error, SystemExit):
+            code = exit_code(error)
+        elif error is not None:
+            print_exception(error)
+            code = 1
+        self._wind_down()
+        _exit(code)
+
+    def _wind_down(self) -> None:
+        for step in (_join_threads, _run_exit_handlers, self.namespace.clear, _collect, _flush):
+            try:
+                step()
+            except BaseException as error:
+                print_exception(error)
+
+
+def _describe_exit(error: SystemExit, lines: list[str]) -> dict[str, Any]:
+    code = exit_code(error)
+    if code == 0 and error.code in (None, 0):
+        return {"status": "ok", "exit_code": 0, "error": None}
+    found = describe(error, lines) | {"type": "SystemExit", "exit_code": code}
+    return {"status": "exit", "exit_code": code, "error": found}
+
+
+def exit_code(error: SystemExit) -> int:
+    """Give the exit status as Python does; a text goes to stderr."""
+    code = error.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF if -(2**63) <= code < 2**63 else 0xFF
+    try:
+        print(code, file=sys.stderr)
+    except BaseException:
+        return 1
+    return 1
+
+
+def _send_display(mime: str, data: str) -> None:
+    hand_over(b"D", write_json({"mime": mime, "data": data}).encode())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()

@@ -1,0 +1,332 @@
+"""The working directory: files laid in before the run, and files taken out after it.
+
+Taking out happens when no process of the user's lives any more. Even so nothing is followed: every step of a path is
+opened by its name in the folder that is already open, and only regular files with a single name are read.
+"""
+
+import base64
+import binascii
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from executor.runtime.processes import WORKDIR
+
+MAX_PATH_BYTES = 1024
+MAX_NAME_BYTES = 255
+MAX_PATTERNS = 100
+MAX_DEPTH = 32
+MAX_SEEN = 20_000
+MAX_NAMED = 1000
+WALK_SECONDS = 2.0
+_PIECE = 3 * 64 * 1024  # base64 without padding between pieces
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MIME = {
+    "csv": "text/csv", "gif": "image/gif", "gz": "application/gzip", "htm": "text/html", "html": "text/html",
+    "ico": "image/vnd.microsoft.icon", "ipynb": "application/x-ipynb+json", "jpeg": "image/jpeg", "jpg": "image/jpeg",
+    "js": "text/javascript", "json": "application/json", "jsonl": "application/jsonl", "log": "text/plain",
+    "md": "text/markdown", "mp3": "audio/mpeg", "mp4": "video/mp4", "npy": "application/octet-stream",
+    "parquet": "application/vnd.apache.parquet", "pdf": "application/pdf", "png": "image/png",
+    "py": "text/x-python", "sqlite": "application/vnd.sqlite3", "svg": "image/svg+xml", "tar": "application/x-tar",
+    "tex": "application/x-tex", "tif": "image/tiff", "tiff": "image/tiff", "toml": "application/toml",
+    "tsv": "text/tab-separated-values", "txt": "text/plain", "wav": "audio/x-wav", "webp": "image/webp",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xml": "text/xml",
+    "yaml": "application/yaml", "yml": "application/yaml", "zip": "application/zip",
+}  # fmt: skip
+
+
+class BadFile(Exception):
+    """A file or pattern of the job cannot be taken; the message is for its author."""
+
+
+@dataclass
+class Found:
+    """Paths that match, with their sizes, in order; and what was passed over, with the reason."""
+
+    files: list[tuple[str, int]] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def skip(self, path: str, reason: str) -> None:
+        """Note what is passed over, up to a bound."""
+        if len(self.skipped) < MAX_NAMED:
+            self.skipped.append((path, reason))
+
+
+def check_path(path: Any) -> tuple[str, ...]:
+    """Take a relative path apart; `BadFile` unless it stays inside the working directory."""
+    if not isinstance(path, str) or not path:
+        raise BadFile("a file needs a path that is not empty")
+    shown = ascii(path[:80])
+    if "\0" in path:
+        raise BadFile(f"the path {shown} has a NUL in it")
+    if path.startswith("/"):
+        raise BadFile(f"the path {shown} is absolute; paths are relative to the working directory")
+    try:
+        raw = path.encode()
+    except UnicodeEncodeError:
+        raise BadFile(f"the path {shown} is not valid Unicode") from None
+    parts = tuple(part for part in path.split("/") if part not in ("", "."))
+    if not parts or path.endswith("/"):
+        raise BadFile(f"the path {shown} does not name a file")
+    if ".." in parts:
+        raise BadFile(f"the path {shown} leaves the working directory")
+    if len(raw) > MAX_PATH_BYTES or len(parts) > MAX_DEPTH or any(len(p.encode()) > MAX_NAME_BYTES for p in parts):
+        raise BadFile(f"the path {shown} is too long or too deep")
+    return parts
+
+
+def check_paths(paths: Sequence[Any]) -> list[tuple[str, ...]]:
+    """Take all paths apart; `BadFile` also where two are the same, or one is a folder of another."""
+    checked = [check_path(path) for path in paths]
+    names = set(checked)
+    if len(names) < len(checked):
+        twice = next(parts for parts in checked if checked.count(parts) > 1)
+        raise BadFile(f"the path {'/'.join(twice)!a} is given twice")
+    for parts in checked:
+        for depth in range(1, len(parts)):
+            if parts[:depth] in names:
+                raise BadFile(f"{'/'.join(parts[:depth])!a} is given as a file and as a folder")
+    return checked
+
+
+def lay_in(files: Sequence[Mapping[str, Any]], root: str = WORKDIR) -> None:
+    """Write the job's files below `root`, where nothing of the user's lives yet. `BadFile` if one cannot be."""
+    for file, parts in zip(files, check_paths([file.get("path") for file in files]), strict=True):
+        try:
+            content = base64.b64decode(file["content_base64"], validate=True)
+        except (binascii.Error, KeyError, TypeError, ValueError):
+            raise BadFile(f"the content of {file['path']!a} is not base64") from None
+        target = os.path.join(root, *parts)
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "xb") as opened:
+                opened.write(content)
+        except OSError as error:
+            raise BadFile(f"{file['path']!a} could not be written: {_explain(error)}") from None
+
+
+def _explain(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the working directory is full (WORKDIR_MB)"
+    if error.errno == errno.EFBIG:
+        return "it is larger than a file may be (MAX_FILE_MB)"
+    return os.strerror(error.errno or 0)
+
+
+def check_patterns(patterns: Sequence[Any]) -> list[tuple[str, ...]]:
+    """Take glob patterns apart at their slashes; `BadFile` on what cannot be one."""
+    if len(patterns) > MAX_PATTERNS:
+        raise BadFile(f"{len(patterns)} patterns of outputs; {MAX_PATTERNS} are allowed")
+    checked = []
+    for pattern in patterns:
+        if not isinstance(pattern, str) or not pattern or len(pattern) > MAX_PATH_BYTES:
+            raise BadFile("a pattern of outputs must be a text that is neither empty nor too long")
+        inside = pattern.removeprefix(f"{WORKDIR}/")
+        if inside.startswith("/") or ".." in inside.split("/"):
+            raise BadFile(f"the pattern {pattern[:80]!a} leaves the working directory")
+        parts = tuple(part for part in inside.split("/") if part not in ("", "."))
+        checked.append((*parts, "*") if parts[-1:] == ("**",) else parts)  # a last `**` means the files below
+    return checked
+
+
+def matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern, both taken apart: `*`, `?`, `[…]` within a name, `**` for any folders.
+
+    As in a shell, a name that begins with a dot is only matched by a pattern that does. Takes time proportional to
+    the product of both lengths, whatever the pattern.
+    """
+    reached = {0}
+    for name in path:
+        following = set()
+        for at in _skip_stars(reached, pattern):
+            if at == len(pattern):
+                continue
+            if pattern[at] == "**":
+                if not name.startswith("."):
+                    following.add(at)
+            elif _fits(name, pattern[at]):
+                following.add(at + 1)
+        reached = following
+    return len(pattern) in reached
+
+
+def _skip_stars(reached: set[int], pattern: Sequence[str]) -> set[int]:
+    everything = set(reached)
+    for at in reached:
+        while at < len(pattern) and pattern[at] == "**":
+            at += 1
+            everything.add(at)
+    return everything
+
+
+def _fits(name: str, pattern: str) -> bool:
+    if name.startswith(".") and not pattern.startswith("."):
+        return False
+    tokens = _tokens(pattern)
+    at = star = mark = 0
+    star = -1
+    index = 0
+    while index < len(name):
+        if at < len(tokens) and tokens[at] == "*":
+            star, mark = at, index
+            at += 1
+        elif at < len(tokens) and _fits_one(name[index], tokens[at]):
+            at += 1
+            index += 1
+        elif star >= 0:
+            mark += 1
+            at, index = star + 1, mark
+        else:
+            return False
+    return all(token == "*" for token in tokens[at:])
+
+
+def _tokens(pattern: str) -> list[str]:
+    tokens = []
+    at = 0
+    while at < len(pattern):
+        end = pattern.find("]", at + 2) if pattern[at] == "[" else -1
+        if end > 0 and pattern[at : at + 3] == "[!]":
+            end = pattern.find("]", at + 3)
+        token = pattern[at : end + 1] if end > 0 else pattern[at]
+        tokens.append(token)
+        at += len(token)
+    return tokens
+
+
+def _fits_one(letter: str, token: str) -> bool:
+    if token == "?" or (len(token) == 1 and token == letter):
+        return True
+    if len(token) < 3:
+        return False
+    body = token[1:-1]
+    negated = body.startswith("!")
+    body = body[1:] if negated else body
+    inside = False
+    at = 0
+    while at < len(body):
+        if body[at + 1 : at + 2] == "-" and at + 2 < len(body):
+            inside |= body[at] <= letter <= body[at + 2]
+            at += 3
+        else:
+            inside |= body[at] == letter
+            at += 1
+    return inside != negated
+
+
+def find_outputs(patterns: Sequence[Any], root: str = WORKDIR) -> Found:
+    """Look through the working directory for regular files that match, ordered by path. Bounded in number and time."""
+    checked = check_patterns(patterns)
+    found = Found()
+    if not checked:
+        return found
+    walk = _Walk(checked, found, time.monotonic() + WALK_SECONDS)
+    try:
+        top = os.open(root, _FOLDER)
+    except OSError:
+        return found
+    walk.enter(top, ())
+    found.files.sort()
+    found.skipped.sort()
+    return found
+
+
+class _Walk:
+    """One pass through the working directory, which may hold anything."""
+
+    def __init__(self, patterns: list[tuple[str, ...]], found: Found, deadline: float) -> None:
+        self.patterns = patterns
+        self.found = found
+        self.deadline = deadline
+        self.seen = 0
+
+    def enter(self, folder: int, above: tuple[str, ...]) -> None:
+        """Look through an open folder, which is closed then."""
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    self.seen += 1
+                    if self.seen > MAX_SEEN or time.monotonic() > self.deadline:
+                        self.found.skip("/".join(above) or ".", "too many files to look through")
+                        return
+                    self._look(entry, folder, (*above, entry.name))
+        except OSError as error:
+            self.found.skip("/".join(above) or ".", os.strerror(error.errno or 0))
+        finally:
+            os.close(folder)
+
+    def _look(self, entry: "os.DirEntry[str]", folder: int, path: tuple[str, ...]) -> None:
+        shown = "/".join(path)
+        if entry.is_dir(follow_symlinks=False):
+            self._descend(entry.name, folder, path)
+            return
+        if not any(matches(path, pattern) for pattern in self.patterns):
+            return
+        try:
+            shown.encode()
+        except UnicodeEncodeError:
+            self.found.skip(shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), "name is not UTF-8")
+            return
+        status = entry.stat(follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            self.found.skip(shown, "not a regular file")
+        elif status.st_nlink != 1:
+            self.found.skip(shown, "a hard link")
+        else:
+            self.found.files.append((shown, status.st_size))
+
+    def _descend(self, name: str, folder: int, path: tuple[str, ...]) -> None:
+        if len(path) >= MAX_DEPTH:
+            self.found.skip("/".join(path).encode("utf-8", "replace").decode(), "too deep")
+            return
+        try:
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+        except OSError:
+            return
+        self.enter(inner, path)
+
+
+def open_output(path: str, root: str = WORKDIR) -> tuple[int, int] | None:
+    """Open a file that was found, again without following anything; gives descriptor and size, or None."""
+    *folders, name = path.split("/")
+    folder = os.open(root, _FOLDER)
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        descriptor = os.open(name, _PLAIN, dir_fd=folder)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor, status.st_size
+    os.close(descriptor)
+    return None
+
+
+def read_base64(descriptor: int, size: int) -> Iterator[bytes]:
+    """Give exactly `size` bytes of an open file as base64, piece by piece; what is missing is filled with zeros."""
+    left = size
+    while left:
+        wanted = min(left, _PIECE)
+        piece = b""
+        while len(piece) < wanted:
+            more = os.read(descriptor, wanted - len(piece))
+            if not more:
+                piece += bytes(wanted - len(piece))
+            piece += more
+        left -= wanted
+        yield base64.b64encode(piece)
+
+
+def guess_mime(path: str) -> str:
+    """Name the type of a file by its ending."""
+    return _MIME.get(path.rpartition(".")[2].lower(), "application/octet-stream")

@@ -1,0 +1,154 @@
+"""One program, many inputs: API.md 4.1 `inputs`, in real boxes."""
+
+from typing import Any
+
+import pytest
+
+from tests.attacks.box import BASE, Boxes, Told, make_job
+
+pytestmark = pytest.mark.docker
+
+
+def statuses(told: Told) -> list[str]:
+    assert [verdict["index"] for verdict in told.verdicts] == list(range(len(told.verdicts)))
+    return [verdict["status"] for verdict in told.verdicts]
+
+
+def results(told: Told) -> list[Any]:
+    return [verdict["result"] for verdict in told.verdicts]
+
+
+def written(told: Told, kind: bytes = b"O") -> list[str]:
+    """What each input wrote: what lies between its B and its V."""
+    texts: list[str] = []
+    open_text: bytes | None = None
+    for found, payload in told.frames:
+        if found == b"B":
+            open_text = b""
+        elif found == kind and open_text is not None:
+            open_text += payload
+        elif found == b"V" and open_text is not None:
+            texts.append(open_text.decode())
+            open_text = None
+    return texts
+
+
+def test_each_input_has_its_own_answer_in_order(boxes: Boxes) -> None:
+    told = boxes.run("def f(a, b=1):\n print('in', a)\n return a * b", inputs=[{"a": 2, "b": 3}, [4], 5, "x", {"c": 1}])
+    assert statuses(told) == ["ok"] * 4 + ["bad_input"]
+    assert results(told) == [6, 4, 5, "x", None]
+    assert written(told) == ["in 2\n", "in 4\n", "in 5\n", "in x\n", ""]
+
+
+def test_the_program_is_loaded_once_and_each_input_starts_fresh(boxes: Boxes) -> None:
+    code = """
+import os, time
+loaded = time.monotonic_ns()
+print("loading")
+seen = []
+def f(a):
+    seen.append(a)
+    return [loaded, seen, os.getpid()]
+"""
+    told = boxes.run(code, inputs=[1, 2, 3])
+    assert statuses(told) == ["ok"] * 3
+    found = results(told)
+    assert len({loaded for loaded, _, _ in found}) == 1
+    assert [seen for _, seen, _ in found] == [[1], [2], [3]]
+    assert len({pid for _, _, pid in found}) == 3
+    assert written(told) == ["loading\n"] * 3
+
+
+def test_one_failing_input_does_not_touch_the_others(boxes: Boxes) -> None:
+    code = """
+import contextlib, os, signal, subprocess, sys, time
+def f(what):
+    print("out", what)
+    if what == "raise": 1 / 0
+    if what == "exit": sys.exit(4)
+    if what == "leave": os._exit(0)
+    if what == "die": os.kill(os.getpid(), 9)
+    if what == "all": os.kill(-1, 9)
+    if what == "hang":
+        while True: pass
+    if what == "parent":
+        for name in os.listdir("/proc"):
+            if name.isdecimal() and name != "1" and int(name) != os.getpid():
+                with contextlib.suppress(ProcessLookupError): os.kill(int(name), 9)
+        os._exit(1)
+    if what == "daemon":
+        subprocess.Popen(["sh", "-c", "sleep 0.2; echo late > late"], start_new_session=True)
+    if what == "check": time.sleep(0.3)
+    return os.path.exists("late")
+"""
+    asked = ["ok", "raise", "exit", "leave", "die", "hang", "all", "parent", "daemon", "check", "ok"]
+    told = boxes.run(code, inputs=asked, timeout_seconds=0.8)
+    assert statuses(told) == [
+        "ok", "error", "exit", "exit", "signal", "timeout", "ok", "exit", "ok", "ok", "ok",
+    ]  # fmt: skip
+    assert written(told) == [f"out {what}\n" for what in asked]
+    assert results(told)[-2:] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("def f(:", "syntax_error"), ("1/0\ndef f(a): pass", "error"), ("import os\nos._exit(0)\ndef f(a): pass", "exit"),
+     ("def f(a): pass\nwhile True: pass", "timeout"), ("import sys\ndef f(a): pass\nsys.exit()", "ok")],
+)  # fmt: skip
+def test_a_program_that_does_not_load_is_the_same_for_each_input(boxes: Boxes, code: str, status: str) -> None:
+    told = boxes.run("print('first')\n" + code, inputs=[1, 2, 3], timeout_seconds=0.5)
+    assert statuses(told) == [status] * 3
+    assert written(told) == ([""] if status == "syntax_error" else ["first\n"]) * 3
+
+
+def test_a_script_reads_each_input_on_stdin(boxes: Boxes) -> None:
+    told = boxes.run("import json, sys\njson.load(sys.stdin)['n'] + 1", inputs=[{"n": 1}, {"n": 2}])
+    assert results(told) == [2, 3]
+
+
+def test_given_stdin_is_there_for_each_input(boxes: Boxes) -> None:
+    told = boxes.run("import sys\ndef f(a): return [a, sys.stdin.read()]", inputs=[1, 2], stdin="typed")
+    assert results(told) == [[1, "typed"], [2, "typed"]]
+
+
+def test_files_come_before_the_last_verdict(boxes: Boxes) -> None:
+    told = boxes.run("def f(a): open(f'{a}.txt', 'w').write('x')", inputs=[1, 2], outputs=["*.txt"])
+    assert [file["path"] for file in told.files] == ["1.txt", "2.txt"]
+    assert told.kinds.endswith("FFVZ")
+
+
+def test_a_stop_ends_the_rest_of_the_batch(boxes: Boxes) -> None:
+    box = boxes.take()
+    try:
+        box.send(b"J", make_job(BASE, "import time\ndef f(a): time.sleep(a)", inputs=[0, 60, 0]))
+        box.send(b"S", {"reason": "cancelled"})
+        told = box.collect(10)
+    finally:
+        box.remove()
+    assert statuses(told)[1:] == ["cancelled", "cancelled"]
+
+
+def test_a_chosen_seed_holds_for_each_input_and_none_is_shared(boxes: Boxes) -> None:
+    code = "import random\ndef f(a): return random.random()"
+    one, two = results(boxes.run(code, inputs=[1, 2]))
+    assert one != two
+
+
+def test_an_empty_batch_ends(boxes: Boxes) -> None:
+    told = boxes.run("def f(a): pass", inputs=[])
+    assert (told.kinds, told.exit_code) == ("Z", 0)
+
+
+def test_limits_hold_for_each_input(boxes: Boxes) -> None:
+    code = """
+import os, time
+def f(what):
+    if what == "fork":
+        for _ in range(100):
+            if os.fork() == 0: time.sleep(60)
+    if what == "write":
+        while True: os.write(1, b"x" * 65536)
+    return what
+"""
+    told = boxes.run(code, inputs=["fork", "fine", "write", "fine"])
+    assert statuses(told) == ["process_limit", "ok", "output_limit", "ok"]

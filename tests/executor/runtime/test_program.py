@@ -1,0 +1,328 @@
+"""What a program may do, and what it gives: API.md 4.1, in real boxes."""
+
+from typing import Any
+
+import pytest
+
+from tests.attacks.box import Boxes
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "text"),
+    [
+        ("1 + 2", 3, "3"),
+        ("x = 1\nx + 1  # two", 2, "2"),
+        ("(1,\n 2)", [1, 2], "(1, 2)"),
+        ("'é' * 2", "éé", "'éé'"),
+        ("float('nan')", None, "nan"),
+        ("[1.5, float('inf'), {'a': -float('inf')}]", [1.5, None, {"a": None}], "[1.5, inf, {'a': -inf}]"),
+        ("{1, }", None, "{1}"),
+        ("{1: 'a', None: 2}", {"1": "a", "null": 2}, "{1: 'a', None: 2}"),
+        ("True", True, "True"),
+        ("'\\ud800'", "�", "'\\ud800'"),
+        ("x = []; x.append(x); x", None, "[[...]]"),
+        ("import asyncio\nawait asyncio.sleep(0, 'slept')", "slept", "'slept'"),
+        ("'\\N{GRINNING FACE}'", "😀", "'😀'"),
+        ("\ufeff2", 2, "2"),
+        ("a = 1\r\na\r\n", 1, "1"),
+        ("10**30", 10**30, str(10**30)),
+    ],
+)
+def test_the_last_bare_expression_is_the_result(boxes: Boxes, code: str, result: Any, text: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.error) == ("ok", None)
+    assert told.result == result
+    assert told.verdict["result_repr"] == text
+    assert told.verdict["show_result"] is True
+
+
+@pytest.mark.parametrize(
+    "code", ["1 + 2;", "1;  # quiet", "(\n1\n) ; \n\n# end", "x = 1", "None", "print('1')", "for i in []: i"]
+)
+def test_nothing_to_show_is_no_result(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code)
+    assert told.status == "ok"
+    assert (told.result, told.verdict["result_repr"], told.verdict["show_result"]) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "job", "result"),
+    [
+        ("def f(a, b=2): return [a, b]", {"input": {"a": 1}}, [1, 2]),
+        ("def f(a, /, b, *, c): return [a, b, c]", {"input": {"c": 3, "b": 2, "a": 1}}, [1, 2, 3]),
+        ("def f(a=1, b=2, /): return [a, b]", {"input": {"b": 5}}, [1, 5]),
+        ("def f(a, **rest): return [a, rest]", {"input": {"a": 1, "x": 2}}, [1, {"x": 2}]),
+        ("def f(items): return len(items)", {"input": [1, 2, 3]}, 3),
+        ("def f(items, *, k=1): return [items, k]", {"input": [1, 2]}, [[1, 2], 1]),
+        ("def f(*items): return len(items)", {"input": [1, 2, 3]}, 3),
+        ("def f(a, b): return a - b", {"input": [5, 3]}, 2),
+        ("def f(a): return a", {"input": None}, None),
+        ("def f(a): return a * 2", {"input": "x"}, "xx"),
+        ("def f(): return 'no arguments'", {"input": {}}, "no arguments"),
+        ("def f(): return 'f'\ndef main(): return 'main'", {"input": []}, "main"),
+        ("def f(): return 'f'\ndef g(): return 'g'", {"entrypoint": "g"}, "g"),
+        ("def f(): return 'f'\nmain = lambda x: x + 1", {"input": 1}, 2),
+        ("async def f(a):\n import asyncio\n await asyncio.sleep(0)\n return a", {"input": 4}, 4),
+        ("@tool\ndef f(a): return a", {"input": 4}, 4),
+        ("@tool('name', strict=True)\ndef f(a): return a", {"input": 4}, 4),
+        ("@tool()\nasync def f(a): return a", {"input": 4}, 4),
+        ("if True:\n def f(a): return -a", {"input": 4}, -4),
+        ("def f(a): return __name__", {"input": 4}, "__main__"),
+        ("import functools\n@functools.cache\ndef f(a, b): return a + b", {"input": {"a": 1, "b": 2}}, 3),
+        ("class F:\n def __call__(self, x): return x\nmain = F()", {"input": 3}, 3),
+    ],
+)
+def test_input_is_matched_to_the_entry_function(boxes: Boxes, code: str, job: dict[str, Any], result: Any) -> None:
+    told = boxes.run(code, **job)
+    assert (told.status, told.error) == ("ok", None)
+    assert told.result == result
+
+
+@pytest.mark.parametrize(
+    ("code", "job", "complaint"),
+    [
+        ("def f(a): pass", {"input": {"a": 1, "zz": 2}}, "'zz'"),
+        ("def f(a, b): pass", {"input": {"a": 1}}, "'b'"),
+        ("def f(a, b): pass", {"input": [1]}, "'b'"),
+        ("def f(a, b): pass", {"input": [1, 2, 3]}, "too many"),
+        ("def f(): pass", {"input": 1}, "f()"),
+        ("def f(a): pass", {"entrypoint": "f"}, "'a'"),
+        ("def f(a): pass", {"entrypoint": "g", "input": 1}, "'g'"),
+        ("g = 1", {"entrypoint": "g"}, "not a function"),
+        ("x = 1", {"entrypoint": "nope"}, "'nope'"),
+    ],
+)
+def test_input_that_does_not_fit_is_bad_input(boxes: Boxes, code: str, job: dict[str, Any], complaint: str) -> None:
+    told = boxes.run(code, **job)
+    assert told.status == "bad_input"
+    assert told.error["type"] == "bad_input"
+    assert complaint in told.error["message"]
+
+
+def test_a_type_error_inside_the_function_is_its_own(boxes: Boxes) -> None:
+    assert boxes.run("def f(a): return a + 'x'", input=1).error["type"] == "TypeError"
+
+
+def test_without_a_function_the_input_is_json_on_stdin(boxes: Boxes) -> None:
+    told = boxes.run("import json, sys\njson.load(sys.stdin)['é']", input={"é": [1]})
+    assert told.result == [1]
+
+
+def test_given_stdin_wins_over_the_input(boxes: Boxes) -> None:
+    assert boxes.run("input()", input={"a": 1}, stdin="typed\nmore").result == "typed"
+
+
+def test_a_function_can_read_stdin_beside_its_input(boxes: Boxes) -> None:
+    assert boxes.run("def f(a): return [a, input()]", input=1, stdin="typed").result == [1, "typed"]
+
+
+def test_the_input_of_a_function_is_not_on_stdin(boxes: Boxes) -> None:
+    assert boxes.run("import sys\ndef f(a): return sys.stdin.read()", input=1).result == ""
+
+
+def test_missing_stdin_is_an_eof_error_with_a_hint(boxes: Boxes) -> None:
+    told = boxes.run("input('name? ')")
+    assert (told.status, told.error["type"], told.stdout) == ("error", "EOFError", "name? ")
+    assert "stdin" in told.error["hint"]
+
+
+def test_stdin_that_is_never_read_holds_nothing_up(boxes: Boxes) -> None:
+    assert boxes.run("1", stdin="x" * 3_000_000).status == "ok"
+
+
+def test_large_stdin_arrives_whole(boxes: Boxes) -> None:
+    assert boxes.run("import sys\nlen(sys.stdin.read())", stdin="é" * 2_000_000).result == 2_000_000
+
+
+def test_an_error_shows_the_users_code_only(boxes: Boxes) -> None:
+    told = boxes.run("import json\ndef f(a):\n    return json.loads(a)\nf('{')\n")
+    assert told.status == "error"
+    assert (told.error["type"], told.error["line"]) == ("JSONDecodeError", 3)
+    traceback = told.error["traceback"]
+    assert "  File \"<code>\", line 4, in <module>\n    f('{')" in traceback
+    assert 'File "<code>", line 3, in f\n    return json.loads(a)' in traceback
+    assert traceback.count("File ") == 2
+    assert "sandgate" not in traceback
+    assert told.stderr == ""
+
+
+def test_the_cause_of_an_error_is_shown(boxes: Boxes) -> None:
+    told = boxes.run("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('second') from e")
+    assert told.error["line"] == 4
+    assert "direct cause" in told.error["traceback"]
+    assert "ZeroDivisionError" in told.error["traceback"]
+
+
+def test_wrong_syntax_is_a_syntax_error_with_its_line(boxes: Boxes) -> None:
+    told = boxes.run("x = 1\nprint('never')\ny = = 2")
+    assert (told.status, told.error["type"], told.error["line"]) == ("syntax_error", "SyntaxError", 3)
+    assert told.stdout == ""
+    assert 'File "<code>", line 3' in told.error["traceback"]
+
+
+@pytest.mark.parametrize("code", ["def f(:", "return 1", "'a\0b'", "(" * 500, "x\n  y", "'\ud800'"])
+def test_what_cannot_be_compiled_is_a_syntax_error(boxes: Boxes, code: str) -> None:
+    assert boxes.run(code).status == "syntax_error"
+
+
+@pytest.mark.parametrize("code", ["eval('1 +')", "compile('x =', 'a', 'exec')", "raise SyntaxError('mine')"])
+def test_a_syntax_error_while_running_is_an_error(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.error["type"]) == ("error", "SyntaxError")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "exit_code", "stderr"),
+    [
+        ("import sys; sys.exit()", "ok", None, ""),
+        ("import sys; sys.exit(0)", "ok", None, ""),
+        ("exit()", "ok", None, ""),
+        ("import sys; sys.exit(3)", "exit", 3, ""),
+        ("import sys; sys.exit(-1)", "exit", 255, ""),
+        ("import sys; sys.exit('bye')", "exit", 1, "bye\n"),
+        ("raise SystemExit(True)", "exit", 1, ""),
+        ("import os; os._exit(0)", "exit", 0, ""),
+        ("import os; os._exit(7)", "exit", 7, ""),
+        ("import os; os.execl('/bin/sh', 'sh', '-c', 'echo out; exit 4')", "exit", 4, ""),
+    ],
+)
+def test_leaving_early(boxes: Boxes, code: str, status: str, exit_code: int | None, stderr: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.stderr) == (status, stderr)
+    assert told.verdict["exit_code"] == exit_code
+    if status == "exit":
+        assert (told.error["type"], told.error["exit_code"]) == ("SystemExit", exit_code)
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT", "SIGTERM"])
+def test_dying_of_a_signal_names_it(boxes: Boxes, name: str) -> None:
+    told = boxes.run(f"import os, signal\nprint('before')\nos.kill(os.getpid(), signal.{name})")
+    assert (told.status, told.verdict["signal"], told.error["type"], told.error["signal"]) == ("signal", *[name] * 3)
+    assert told.stdout == "before\n"
+
+
+def test_a_missing_module_has_a_hint_and_its_name(boxes: Boxes) -> None:
+    told = boxes.run("import numpy.linalg")
+    assert (told.error["type"], told.error["module"]) == ("ModuleNotFoundError", "numpy")
+    assert "numpy" in told.error["hint"]
+
+
+def test_exit_handlers_threads_and_finalisers_run(boxes: Boxes) -> None:
+    code = """
+import atexit, threading, time
+class Last:
+    def __del__(self): print("deleted")
+last = Last()
+atexit.register(print, "at exit")
+threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+left_open = open("left.txt", "w"); left_open.write("flushed");
+print("end")
+"""
+    told = boxes.run(code, outputs=["*.txt"])
+    assert told.status == "ok"
+    assert told.stdout == "end\nthread\nat exit\ndeleted\n"
+    assert told.files[0]["size"] == 7
+
+
+def test_a_thread_that_never_ends_is_a_timeout(boxes: Boxes) -> None:
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nprint('end')"
+    told = boxes.run(code, timeout_seconds=0.3)
+    assert (told.status, told.stdout) == ("timeout", "end\n")
+    assert told.error["type"] == "timeout"
+    assert "0.3" in told.error["message"]
+
+
+def test_children_left_behind_hold_nothing_up(boxes: Boxes) -> None:
+    told = boxes.run("import subprocess\np = subprocess.Popen(['sleep', '60'])\n'done'")
+    assert (told.status, told.result) == ("ok", "done")
+    assert told.times[-1] < 5
+
+
+def test_a_forked_copy_that_reaches_the_end_does_not_speak_for_the_run(boxes: Boxes) -> None:
+    told = boxes.run("import os\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nprint(bool(pid))\npid and 'parent'")
+    assert (told.status, told.result, told.stdout) == ("ok", "parent", "False\nTrue\n")
+
+
+def test_the_users_own_excepthook_is_called(boxes: Boxes) -> None:
+    told = boxes.run("import sys\nsys.excepthook = lambda t, e, tb: print('hook', t.__name__)\n1/0")
+    assert (told.status, told.stdout) == ("error", "hook ZeroDivisionError\n")
+
+
+def test_huge_and_odd_values_become_null_with_a_repr(boxes: Boxes) -> None:
+    told = boxes.run("['x' * 100] * 20_000")
+    assert (told.status, told.result) == ("ok", None)
+    assert told.verdict["truncated"]["result"] is True
+    assert len(told.verdict["result_repr"].encode()) <= 10_000
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = []\nfor _ in range(100_000): x = [x]\nx",
+        "class R:\n def __repr__(self): raise SystemExit(3)\nR()",
+        "class R:\n def __repr__(self): return 5\nR()",
+        "import functools\nclass L(list):\n def __iter__(self): 1/0\n def __len__(self): 1/0\nL([object()])",
+        "object()",
+    ],
+)
+def test_a_value_that_is_not_json_is_null(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.result) == ("ok", None)
+    assert isinstance(told.verdict["result_repr"], str)
+
+
+def test_the_environment_is_small_and_fixed(boxes: Boxes) -> None:
+    code = "import os, sys\n[dict(os.environ), os.getcwd(), os.cpu_count(), sys.argv, os.listdir('.')]"
+    environment, folder, cpus, argv, files = boxes.run(code).result
+    assert environment["HOME"] == folder == "/work"
+    assert environment["OMP_NUM_THREADS"] == environment["PYTHON_CPU_COUNT"] == "1"
+    assert cpus == 1
+    assert argv == ["<code>"]
+    assert files == []
+    assert set(environment) == {
+        "HOME", "LANG", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+        "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHON_CPU_COUNT", "TMPDIR",
+    }  # fmt: skip
+
+
+def test_own_modules_beside_the_code_can_be_imported(boxes: Boxes) -> None:
+    files = [
+        {"path": "lib/program.py", "content_base64": "eCA9IDQy"},
+        {"path": "wire.py", "content_base64": "eSA9IDE="},
+    ]
+    told = boxes.run("from lib.program import x\nimport wire\n[x, wire.y, __file__]", files=files)
+    assert told.result == [42, 1, "/work/<code>"]
+
+
+def test_patching_what_the_runner_uses_changes_nothing(boxes: Boxes) -> None:
+    code = """
+import builtins, io, json, json.encoder, os, sys, traceback, inspect, struct
+for name in ("dumps", "JSONEncoder"):
+    setattr(json, name, None)
+json.encoder.c_make_encoder = None
+os.write = os._exit = struct.pack = None
+sys.stdout = sys.stderr = None
+for name in ("print", "len", "repr", "isinstance", "str", "type", "open", "getattr"):
+    setattr(builtins, name, None)
+[1, 2]
+"""
+    told = boxes.run(code)
+    assert (told.status, told.result, told.verdict["result_repr"]) == ("ok", [1, 2], "[1, 2]")
+
+
+def test_rich_representations_are_displays(boxes: Boxes) -> None:
+    code = """
+class Rich:
+    def _repr_html_(self): return "<b>hi</b>"
+    def _repr_png_(self): return b"\\x89PNG"
+    def _repr_latex_(self): raise ValueError
+    def __repr__(self): return "Rich"
+Rich()
+"""
+    told = boxes.run(code)
+    assert told.status == "ok"
+    assert told.displays == [{"mime": "image/png", "data": "iVBORw=="}, {"mime": "text/html", "data": "<b>hi</b>"}]
+    assert told.verdict["result_repr"] == "Rich"
+    assert told.kinds.index("D") < told.kinds.index("V")

@@ -1,0 +1,123 @@
+"""The executor as a process: options, signals, exit status, and what is left behind."""
+
+import concurrent.futures
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from executor.settings import VARIABLES
+from tests.executor.conftest import ROOT, SECRET, Executor, boxes, running
+
+SLEEP = "print('begun', flush=True)\nimport time\ntime.sleep({})\n'slept'"
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "executor", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_help_tells_every_variable_and_its_default() -> None:
+    told = call("--help")
+    assert told.returncode == 0
+    for variable in VARIABLES:
+        assert variable.name in told.stdout
+        assert variable.default in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "name"),
+    [
+        (["--prot", "1"], {}, "--prot"),
+        (["--port", "http"], {}, "--port"),
+        ([], {"MAX_QUEUE": "many"}, "MAX_QUEUE"),
+        ([], {"EXECUTOR_SECRET": "short-secret"}, "EXECUTOR_SECRET"),
+        (["--host", "0.0.0.0"], {}, "EXECUTOR_SECRET"),
+    ],
+)
+def test_a_bad_option_or_value_is_one_clear_line_and_status_2(
+    arguments: list[str], environment: dict[str, str], name: str
+) -> None:
+    refused = call(*arguments, **environment)
+    assert refused.returncode == 2
+    assert name in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+    assert "short-secret" not in refused.stderr
+
+
+def test_a_port_in_use_is_one_clear_line_and_status_1() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        refused = call("--port", str(port))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert str(port) in refused.stderr
+
+
+@pytest.mark.docker
+def test_sigterm_lets_a_run_end_takes_no_new_one_and_removes_every_box(tmp_path: Path) -> None:
+    with running(tmp_path) as executor, concurrent.futures.ThreadPoolExecutor() as threads:
+        owner = executor.owner()
+        run = threads.submit(executor.execute, SLEEP.format(1.5))
+        wait_for_runs(executor, 1)
+        executor.process.send_signal(signal.SIGTERM)
+        assert run.result(timeout=10)["result"] == "slept"
+        assert executor.process.wait(timeout=10) == 0
+        assert boxes(owner) == []
+        assert SECRET not in executor.log.read_text()
+
+
+@pytest.mark.docker
+def test_a_second_signal_cancels_what_runs(tmp_path: Path) -> None:
+    with running(tmp_path) as executor, concurrent.futures.ThreadPoolExecutor() as threads:
+        owner = executor.owner()
+        run = threads.submit(executor.execute, SLEEP.format(30), timeout_seconds=40)
+        wait_for_runs(executor, 1)
+        executor.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert executor.process.poll() is None
+        executor.process.send_signal(signal.SIGINT)
+        assert run.result(timeout=10)["status"] == "cancelled"
+        assert executor.process.wait(timeout=10) == 0
+        assert boxes(owner) == []
+
+
+@pytest.mark.docker
+def test_what_a_killed_executor_leaves_ends_by_itself_and_is_removed_by_the_next(tmp_path: Path) -> None:
+    with running(tmp_path) as other, running(tmp_path) as killed:
+        mine, foreign = killed.owner(), other.owner()
+        assert mine != foreign
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            runs = [threads.submit(killed.execute, SLEEP.format(30), timeout_seconds=40) for _ in range(4)]
+            wait_for_runs(killed, 4)
+            kept = boxes(foreign)
+            killed.process.kill()
+            killed.process.wait()
+            assert all(run.exception(timeout=5) for run in runs)
+        left = boxes(mine)
+        assert len(left) >= 4
+        other.wait(lambda: not boxes(mine, state="running"), 5)
+        with running(tmp_path, EXECUTOR_PORT=killed.url.rpartition(":")[2]) as restarted:
+            assert restarted.owner() == mine
+            assert not set(left) & set(boxes(mine))
+        assert boxes(mine) == []
+        assert set(kept) <= set(boxes(foreign))
+
+
+def wait_for_runs(executor: Executor, count: int) -> None:
+    with executor.client() as client:
+        executor.wait(lambda: len(client.get("/executions").json()["executions"]) == count)
+    time.sleep(0.5)
