@@ -12,15 +12,19 @@ from gateway.access.quotas import Quotas
 from gateway.api import (
     anthropic,
     conversation,
+    dashboard,
+    docs,
     execute,
     guard,
     health,
     llm,
+    logs,
     metrics,
     ollama,
     openai,
     passthrough,
     proxy,
+    responses,
 )
 from gateway.api.services import Gateway, GatewayRequest, Services
 from gateway.execution import Executor
@@ -64,18 +68,22 @@ def create_app(settings: Settings) -> Gateway:
 
 def list_endpoints(settings: Settings) -> tuple[guard.Endpoint, ...]:
     """List every endpoint of the gateway, each with who may use it."""
-    return (
+    endpoints = (
         *health.ENDPOINTS,
         *metrics.ENDPOINTS,
         *llm.ENDPOINTS,
         *openai.ENDPOINTS,
+        *responses.ENDPOINTS,
         *anthropic.ENDPOINTS,
         *proxy.ENDPOINTS,
         *execute.ENDPOINTS,
         *ollama.make_endpoints(settings.api_prefix),
         *conversation.make_endpoints(settings.api_prefix),
         *passthrough.make_endpoints(settings),
+        *dashboard.ENDPOINTS,
+        *logs.ENDPOINTS,
     )
+    return (*endpoints, *docs.make_endpoints(settings, endpoints))
 
 
 def _wire(settings: Settings) -> Services:
@@ -146,7 +154,11 @@ def _live(app: Gateway, services: Services) -> None:
         await services.quotas.close()
         await services.upstream.aclose()
 
+    async def end_feeds(_app: Gateway) -> None:
+        services.stopping.set()
+
     app.before_server_start(start)
+    app.before_server_stop(end_feeds)
     app.after_server_stop(stop)
 
 

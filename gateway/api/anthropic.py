@@ -3,9 +3,11 @@
 from sanic.response import HTTPResponse
 
 from gateway.api.guard import LLM, Endpoint
-from gateway.api.inference import answer_chat, answer_json
+from gateway.api.inference import answer_json
 from gateway.api.services import GatewayRequest
+from gateway.api.shortcut import answer_natively
 from gateway.dialects import anthropic as messages
+from gateway.dialects.passing import ANTHROPIC
 
 #: A token is about four characters of English; images count what Anthropic says of a middling one.
 CHARACTERS_PER_TOKEN = 4
@@ -13,7 +15,7 @@ CHARACTERS_PER_TOKEN = 4
 
 async def answer_messages(request: GatewayRequest) -> HTTPResponse | None:
     """Chat as Anthropic's Messages do."""
-    return await answer_chat(request, messages, messages.parse(request.body))
+    return await answer_natively(request, messages, ANTHROPIC)
 
 
 async def count_tokens(request: GatewayRequest) -> HTTPResponse:

@@ -13,10 +13,11 @@ from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects.base import Head, ParsedT, StreamEncoder, Writer
 from gateway.errors import Forbidden
+from gateway.messages.chat import StreamEvent
 from gateway.messages.embeddings import EmbeddingsReply, EmbeddingsRequest
 from gateway.routing.listing import Listed, list_models
 from gateway.routing.names import Route, Target
-from gateway.routing.router import Caller, ChatStream
+from gateway.routing.router import Caller
 
 
 def find_route(request: GatewayRequest, asked: str, provider: str | None = None) -> Route:
@@ -75,7 +76,7 @@ async def answer_chat(
                 shown = stream.target.model if shows_bare_name else chat.model
                 encoder = dialect.events(parsed, make_head(request, stream.target, shown, stream.warnings))
                 form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=encoder.fail)
-                failed = await send_stream(request, _encode(stream, encoder, recording), form)
+                failed = await send_stream(request, encode(stream.events, encoder, recording), form)
                 recording.ended(failed)
             return None
         target, reply = await router.chat(route, chat, caller_of(request))
@@ -104,9 +105,12 @@ async def answer_embeddings(
         return answer_json(write(reply, make_head(request, target, shown)))
 
 
-async def _encode(stream: ChatStream, encoder: StreamEncoder, recording: Recording) -> AsyncIterator[bytes]:
+async def encode(
+    events: AsyncIterator[StreamEvent], encoder: StreamEncoder, recording: Recording
+) -> AsyncIterator[bytes]:
+    """Write a stream's events in a dialect, and note in passing what they tell."""
     with recording.streaming():
-        async for event in stream.events:
+        async for event in events:
             recording.saw(event)
             for frame in encoder.encode(event):
                 yield frame

@@ -3,23 +3,42 @@
 from sanic.response import HTTPResponse
 
 from gateway.api.guard import LLM, LLM_RAW, Endpoint
-from gateway.api.inference import answer_chat, answer_embeddings, answer_json, list_visible
+from gateway.api.inference import answer_chat, answer_embeddings, answer_json, find_route, list_visible, make_head
 from gateway.api.services import GatewayRequest
+from gateway.api.shortcut import answer_natively
 from gateway.dialects import ollama as chats
 from gateway.dialects import ollama_embeddings, ollama_generate, ollama_models
+from gateway.dialects.base import Parsed
+from gateway.dialects.passing import OLLAMA
 from gateway.messages.models import Model
 from gateway.routing.listing import Listed
 from gateway.routing.names import unknown_model
 
+_NOTHING = (0, "0", "0s")
+
 
 async def answer_ollama_chat(request: GatewayRequest) -> HTTPResponse | None:
     """Chat as Ollama does, streamed unless told otherwise."""
-    return await answer_chat(request, chats, chats.parse(request.body))
+    if OLLAMA.asks(request.body):
+        return await answer_natively(request, chats, OLLAMA)
+    return _answer_loaded(request, chats.parse(request.body))
 
 
 async def answer_generate(request: GatewayRequest) -> HTTPResponse | None:
     """Complete a prompt as Ollama does."""
-    return await answer_chat(request, ollama_generate, ollama_generate.parse(request.body))
+    parsed = ollama_generate.parse(request.body)
+    if not parsed.chat.messages:
+        return _answer_loaded(request, parsed, chat=False)
+    return await answer_chat(request, ollama_generate, parsed)
+
+
+def _answer_loaded(request: GatewayRequest, parsed: Parsed, *, chat: bool = True) -> HTTPResponse:
+    """Answer a request to load a model (or, with `keep_alive` 0, to unload it) without contacting anybody."""
+    target = find_route(request, parsed.chat.model).targets[0]
+    body = chats.write_loaded(make_head(request, target, parsed.chat.model), chat=chat)
+    if parsed.chat.options.extra.get("keep_alive") in _NOTHING:
+        body["done_reason"] = "unload"
+    return answer_json(body)
 
 
 async def answer_embed(request: GatewayRequest) -> HTTPResponse:

@@ -5,11 +5,18 @@ from urllib.parse import unquote
 
 from sanic.response import HTTPResponse
 
+from gateway.api.completions import answer_completions
 from gateway.api.guard import ADMIN, LLM, LLM_RAW, Endpoint
-from gateway.api.inference import answer_chat, answer_embeddings, answer_json, list_visible
+from gateway.api.inference import (
+    answer_embeddings,
+    answer_json,
+    list_visible,
+)
 from gateway.api.services import GatewayRequest
-from gateway.dialects import completions, embeddings, models, openai_chat
+from gateway.api.shortcut import answer_natively
+from gateway.dialects import embeddings, models, openai_chat
 from gateway.dialects.base import Head
+from gateway.dialects.passing import OPENAI
 from gateway.errors import GatewayError
 from gateway.messages.embeddings import EmbeddingsReply
 from gateway.routing.names import unknown_model
@@ -17,12 +24,7 @@ from gateway.routing.names import unknown_model
 
 async def answer_chat_completions(request: GatewayRequest) -> HTTPResponse | None:
     """Chat as OpenAI's Chat Completions do."""
-    return await answer_chat(request, openai_chat, openai_chat.parse(request.body))
-
-
-async def answer_completions(request: GatewayRequest) -> HTTPResponse | None:
-    """Complete a text as OpenAI's legacy Completions do."""
-    return await answer_chat(request, completions, completions.parse(request.body))
+    return await answer_natively(request, openai_chat, OPENAI)
 
 
 async def embed(request: GatewayRequest) -> HTTPResponse:

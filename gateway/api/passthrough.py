@@ -1,13 +1,23 @@
-"""Bytes through to a provider: `/<provider>/<path>`, and what `/v1` does not know itself (API.md 3.3 and 3.4)."""
+"""Bytes through to a provider (API.md 3.3 to 3.5).
 
+`/<provider>/<path>` and what `/v1` does not know itself go on as they come; `{prefix}/passthrough` says in a JSON
+body what is to be sent.
+"""
+
+import re
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, unquote_plus, urlencode
 
-from gateway.api.guard import LLM_RAW, Endpoint
+import msgspec
+from sanic.compat import Header
+
+from gateway.api.guard import LLM, LLM_RAW, Endpoint
+from gateway.api.inference import caller_of, find_route
 from gateway.api.services import GatewayRequest
+from gateway.dialects.reading import Fields, open_body
 from gateway.errors import Forbidden, InvalidRequest, NotFound, RequestTooLarge
-from gateway.routing.router import Caller
 from gateway.settings import ProviderSettings, Settings
 
 METHODS = "GET HEAD POST PUT PATCH DELETE"
@@ -22,14 +32,19 @@ _OURS = frozenset({
     "expect", "x-request-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "forwarded",
 })  # fmt: skip
 _NOT_PASSED_BACK = _HOP_BY_HOP | {"x-request-id", "access-control-allow-origin", "access-control-allow-credentials"}
+_ABSOLUTE = re.compile(r"/*[A-Za-z][A-Za-z0-9+.-]*:/")
+_VISIBLE = "!$%&'()*+,-./:;=?@[]_~|^`{}\\\"<>"
 
 
 def make_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     """Make the endpoints of direct proxying: one for each provider, and the rest of `/v1`."""
     prefixes = {f"/{name}": name for name in settings.providers} | {"/v1": settings.passthrough_provider}
-    return tuple(
-        Endpoint(METHODS, f"{prefix}/<path:path>", _Proxy(name, prefix), LLM_RAW, raw=True)
-        for prefix, name in prefixes.items()
+    return (
+        Endpoint("POST", f"{settings.api_prefix}/passthrough", pass_described, LLM),
+        *(
+            Endpoint(METHODS, f"{prefix}/<path:path>", _Proxy(name, prefix), LLM_RAW, raw=True)
+            for prefix, name in prefixes.items()
+        ),
     )
 
 
@@ -48,7 +63,81 @@ class _Proxy:
         path_and_query = clean_path(rest)
         if self._prefix == "/v1" and provider.kind not in ("openai", "openai-compatible", "stub"):
             path_and_query = f"/v1{path_and_query}"  # their base URL is the server's root (API.md 6)
-        await pass_through(request, provider, path_and_query)
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        limit = request.services.settings.max_request_bytes
+        body = _read_body(request, limit) if has_body else b""
+        path_and_query = strip_key(path_and_query, provider)
+        await pass_through(request, provider, Raw(request.method, path_and_query, tuple(request.headers.items()), body))
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A request as it is to be sent; what of its headers may go on is decided later."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | AsyncIterator[bytes] = b""
+
+
+async def pass_described(request: GatewayRequest) -> None:
+    """Send the call that the body describes, to a provider or to that of a model; answers as the provider does."""
+    fields = open_body(request.body)
+    raw = read_raw(fields)
+    name = fields.text("provider", empty=False)
+    model = fields.text("model", empty=False)
+    if name is None and model is None and not fields.complaints:
+        fields.complain("provider", "is required, or a model that leads to one")
+    fields.check()
+    provider = find_open_provider(request, name or find_route(request, model or "").targets[0].provider)
+    await pass_through(request, provider, raw)
+
+
+def read_raw(fields: Fields) -> Raw:
+    """Read `method`, `path`, `query`, `headers` and `body`; complains of what is wrong with them."""
+    method = fields.choice("method", METHODS.split()) or "POST"
+    path = fields.text("path", required=True, empty=False) or "/"
+    body = fields.get("body")
+    content = body.encode() if isinstance(body, str) else b"" if body is None else msgspec.json.encode(body)
+    headers = _read_pairs(fields, "headers")
+    for place, (key, value) in enumerate(headers):
+        if key.lower() in _OURS:
+            fields.complain(f"headers.{key}", "is not the caller's to set in such a call")
+        elif not _is_header(key, value):
+            headers[place] = ("", "")
+            fields.complain(f"headers.{key[:40]}", "is not a header that can be sent")
+    if content and not any(key.lower() == "content-type" for key, _ in headers):
+        headers.append(("content-type", "application/json"))
+    query = fields.get("query")
+    written = query.removeprefix("?") if isinstance(query, str) else urlencode(_read_pairs(fields, "query"))
+    if "#" in path or "#" in written:
+        fields.complain("path", "must not hold a fragment")
+    path = quote(path if path.startswith("/") else f"/{path}", safe=_VISIBLE)
+    if written:
+        path += ("&" if "?" in path else "?") + quote(written, safe=_VISIBLE)
+    try:
+        return Raw(method, clean_path(path), tuple(headers), content)
+    except InvalidRequest as error:
+        fields.complain("path", error.message)
+        return Raw(method, "/", ())
+
+
+def _is_header(name: str, value: str) -> bool:
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and value.isprintable()
+
+
+def _read_pairs(fields: Fields, name: str) -> list[tuple[str, str]]:
+    """Read an object whose values are texts, numbers, booleans or lists of them."""
+    pairs: list[tuple[str, str]] = []
+    for key, given in (fields.mapping(name) or {}).items():
+        for value in given if isinstance(given, list) else [given]:
+            if isinstance(value, bool):
+                pairs.append((key, "true" if value else "false"))
+            elif isinstance(value, (str, int, float)):
+                pairs.append((key, str(value)))
+            elif value is not None:
+                fields.complain(f"{name}.{key}", "must be a text or a number")
+    return pairs
 
 
 def find_open_provider(request: GatewayRequest, name: str) -> ProviderSettings:
@@ -69,22 +158,15 @@ def find_open_provider(request: GatewayRequest, name: str) -> ProviderSettings:
     return provider
 
 
-async def pass_through(request: GatewayRequest, provider: ProviderSettings, path: str) -> None:
-    """Send the request on as it is, with the provider's credentials, and its answer back as it comes."""
+async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw: Raw) -> None:
+    """Send a request on as it is, with the provider's credentials, and the answer back as it comes."""
     services = request.services
-    caller = Caller(request_id=request.request_id, key=request.caller_key)
-    headers = forwarded(request.headers.items())
+    caller = caller_of(request)
+    headers = forwarded(raw.headers)
     given = {name for name, _ in headers}  # a version of its API that the client names wins over ours
     headers += [pair for pair in services.router.credential_headers(provider, caller) if pair[0].lower() not in given]
-    limit = services.settings.max_request_bytes
-    has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
     async with services.upstream.exchange(
-        provider,
-        request.method,
-        strip_key(path),
-        headers=headers,
-        body=_read_body(request, limit) if has_body else b"",
-        request_id=request.request_id,
+        provider, raw.method, raw.path, headers=headers, body=raw.body, request_id=request.request_id
     ) as answer:
         response: Any = await request.respond(
             status=answer.status, headers=passed_back(answer.headers), content_type=answer.header("content-type")
@@ -104,7 +186,7 @@ def clean_path(path: str) -> str:
         not bare.startswith("/")
         or decoded.startswith("//")
         or "\\" in decoded
-        or "://" in decoded.partition("?")[0].split("/")[1]
+        or _ABSOLUTE.match(decoded)
         or any(ord(character) < 0x20 or ord(character) == 0x7F for character in decoded)
         or any(part in (".", "..") for part in decoded.split("/"))
     ):
@@ -112,10 +194,12 @@ def clean_path(path: str) -> str:
     return f"{bare}?{query}" if query else bare
 
 
-def strip_key(path: str) -> str:
-    """Take the gateway's own credential out of a query (`?key=`, the way of Gemini's clients)."""
+def strip_key(path: str, provider: ProviderSettings) -> str:
+    """Take `key` out of a query to Gemini: there it is a credential of the gateway's, or one that does not count."""
     bare, _, query = path.partition("?")
-    kept = "&".join(pair for pair in query.split("&") if pair and pair.partition("=")[0] != "key")
+    if provider.kind != "gemini":
+        return path
+    kept = "&".join(pair for pair in query.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "key")
     return f"{bare}?{kept}" if kept else bare
 
 
@@ -129,16 +213,16 @@ def forwarded(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return kept
 
 
-def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> Header:
     """Give the provider's headers that go back; its own request id under a name of its own."""
-    back: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+    pairs = [(name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape")) for name, value in headers]
+    named = {token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")}
+    back = Header()
+    for name, value in pairs:
         if name in ("x-request-id", "request-id"):
             back.setdefault("x-provider-request-id", value)
-        if name in _NOT_PASSED_BACK or name == "content-type":
-            continue
-        back[name] = f"{back[name]}, {value}" if name in back else value
+        if name not in _NOT_PASSED_BACK | named:
+            back.add(name, value)
     return back
 
 

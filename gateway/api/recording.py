@@ -8,6 +8,7 @@ from types import TracebackType
 
 from gateway.api.errors import describe
 from gateway.api.services import GatewayRequest
+from gateway.dialects.passing import Seen
 from gateway.errors import GatewayError
 from gateway.messages.chat import Finished, Started, StreamEvent, Usage, UsageReport
 from gateway.routing.names import Target
@@ -51,6 +52,13 @@ class Recording:
                 self._finished = reason
             case _ if self._first_token is None:
                 self._first_token = time.monotonic() - self._request.began
+
+    def looked(self, seen: Seen) -> None:
+        """Note what has been seen of an answer that goes through as it is."""
+        if seen.begun and self._first_token is None and self._stream:
+            self._first_token = time.monotonic() - self._request.began
+        self._usage = seen.usage
+        self._finished = seen.finish_reason
 
     @contextmanager
     def streaming(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """The wired objects that handlers may use, and the types of app and request that carry them."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -39,6 +40,8 @@ class Services:
     metrics: Metrics
     calls: CallLog
     started: float = field(default_factory=time.monotonic)
+    #: set when the server begins to stop: what would go on for ever, such as the live feed, ends then
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 Gateway: TypeAlias = Sanic[Config, Services]

@@ -17,7 +17,7 @@ _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
 
-class BadSetting(Exception):  # noqa: N818  # named like the rest: by what is wrong
+class BadSetting(Exception):  # named like the rest: by what is wrong
     """A setting that cannot be used; the message is one line that names it and says what was expected."""
 
     def __init__(self, message: str) -> None:

@@ -85,7 +85,7 @@ def _read_tokens(fields: Fields, name: str, value: Any) -> tuple[int, ...]:
 def write_reply(reply: EmbeddingsReply, model: str, *, as_base64: bool = False) -> dict[str, Any]:
     """Write the vectors in the order of the texts; unknown usage is zeros, since the shape demands numbers."""
     usage = openai_usage(reply.usage or _UNKNOWN)
-    return {
+    body: dict[str, Any] = {
         "object": "list",
         "data": [
             {"object": "embedding", "index": index, "embedding": _pack(vector) if as_base64 else list(vector)}
@@ -94,6 +94,9 @@ def write_reply(reply: EmbeddingsReply, model: str, *, as_base64: bool = False) 
         "model": model,
         "usage": {"prompt_tokens": usage["prompt_tokens"], "total_tokens": usage["total_tokens"]},
     }
+    if reply.warnings:
+        body["warnings"] = list(reply.warnings)
+    return body
 
 
 def _pack(vector: tuple[float, ...]) -> str:

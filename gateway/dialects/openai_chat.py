@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.dialects import errors, sse
+from gateway.dialects import errors, responses_request, sse
 from gateway.dialects.base import Head, Parsed, all_warnings, openai_usage
 from gateway.dialects.errors import Failure
 from gateway.dialects.openai_messages import (
@@ -46,21 +46,28 @@ class ParsedChat(Parsed, frozen=True, kw_only=True):
 
 
 def parse(body: bytes) -> ParsedChat:
-    """Read a request; `InvalidRequest` naming every field that is wrong."""
+    """Read a request; `InvalidRequest` naming every field that is wrong.
+
+    A body in the shape of Responses (`input` in place of `messages`, as Cursor sends it) is taken for what it is.
+    """
     fields = open_body(body)
-    chat = ChatRequest(
-        model=fields.text("model", required=True, empty=False) or "",
-        messages=read_messages(fields, legacy=True, empty=True),
-        options=read_options(fields, _BESIDE, legacy=True),
-        stream=bool(fields.flag("stream")),
-    )
+    warnings: tuple[str, ...] = ()
+    if fields.has("input") and not fields.has("messages"):
+        chat, warnings = responses_request.read_chat(fields)
+    else:
+        chat = ChatRequest(
+            model=fields.text("model", required=True, empty=False) or "",
+            messages=read_messages(fields, legacy=True, empty=True),
+            options=read_options(fields, _BESIDE, legacy=True),
+            stream=bool(fields.flag("stream")),
+        )
     include_usage, unknown = read_stream_options(fields)
     fields.check()
     return ParsedChat(
         chat=chat,
         include_usage=include_usage,
         legacy_functions=fields.has("functions") and not fields.has("tools"),
-        warnings=unknown,
+        warnings=(*warnings, *unknown),
     )
 
 

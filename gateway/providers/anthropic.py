@@ -63,6 +63,7 @@ class Anthropic:
     """The vendor: chat and models."""
 
     needs_key = True
+    native_paths: Mapping[str, str] = {"anthropic": "/v1/messages"}
 
     def credential_headers(self, key: str) -> tuple[tuple[str, str], ...]:
         """Give the key's header, and the version that every request must name."""
@@ -104,7 +105,7 @@ class Anthropic:
             model=lenient.text(fields.get("model")),
             choices=(choice,),
             id=lenient.text_or_none(fields.get("id")),
-            usage=_usage(lenient.mapping(fields.get("usage"))),
+            usage=read_usage(lenient.mapping(fields.get("usage"))),
         )
 
     def chat_events(self) -> StreamDecoder:
@@ -179,7 +180,7 @@ class _Events:
         return Started(
             id=lenient.text_or_none(message.get("id")),
             model=lenient.text_or_none(message.get("model")),
-            usage=_usage(self._counts),
+            usage=read_usage(self._counts),
         )
 
     def _open(self, event: dict[str, Any]) -> Iterator[StreamEvent]:
@@ -235,7 +236,7 @@ class _Events:
             if explanation := _refusal(delta):
                 yield RefusalDelta(text=explanation)
             yield Finished(finish_reason=_finish_reason(reason, called=self._calls > 0))
-        if (usage := _usage(self._counts)) is not None:
+        if (usage := read_usage(self._counts)) is not None:
             yield UsageReport(usage=usage)
 
 
@@ -280,7 +281,7 @@ def _refusal(fields: dict[str, Any]) -> str | None:
     return lenient.text_or_none(lenient.mapping(fields.get("stop_details")).get("explanation"))
 
 
-def _usage(counts: dict[str, Any]) -> Usage | None:
+def read_usage(counts: dict[str, Any]) -> Usage | None:
     """Add up what Anthropic counts apart: new input, input read from the cache, input written to it."""
     fresh, completion = lenient.integer(counts.get("input_tokens")), lenient.integer(counts.get("output_tokens"))
     if fresh is None and completion is None:

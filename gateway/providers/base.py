@@ -52,6 +52,9 @@ class Vendor(Protocol):
     """What every vendor's file offers."""
 
     needs_key: bool
+    native_paths: Mapping[str, str]
+    """Where a request goes that a client has written in this vendor's own wire format: by the format's name
+    (`openai_chat`, `anthropic`, `ollama`), a path relative to the base URL."""
 
     def credential_headers(self, key: str) -> tuple[tuple[str, str], ...]:
         """Give the headers that carry `key` (and what else each request of this vendor must have)."""

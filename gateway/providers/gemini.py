@@ -54,6 +54,7 @@ class Gemini:
     """The vendor: chat, embeddings, models."""
 
     needs_key = True
+    native_paths: Mapping[str, str] = {}
 
     def credential_headers(self, key: str) -> tuple[tuple[str, str], ...]:
         """Give the key's header: in the address it would end up in logs."""

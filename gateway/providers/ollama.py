@@ -69,6 +69,7 @@ class Ollama:
     """The vendor: chat, embeddings, models."""
 
     needs_key = False
+    native_paths: Mapping[str, str] = {"ollama": "/api/chat"}
 
     def credential_headers(self, key: str) -> tuple[tuple[str, str], ...]:
         """Give the bearer header that Ollama's cloud wants; none without a key."""

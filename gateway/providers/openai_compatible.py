@@ -32,6 +32,7 @@ class OpenAICompatible:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.needs_key = profile.needs_key
+        self.native_paths: Mapping[str, str] = {"openai_chat": f"{profile.prefix}/chat/completions"}
 
     def credential_headers(self, key: str) -> tuple[tuple[str, str], ...]:
         """Give the bearer header; none without a key."""

@@ -46,6 +46,7 @@ MAX_PAGES = 20
 _OPENAI_KINDS = frozenset({"openai", "lmstudio", "openai-compatible"})
 
 Capable = TypeVar("Capable", bound=Vendor)
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,16 +90,14 @@ class Router:
 
     async def chat(self, route: Route, chat: ChatRequest, caller: Caller) -> tuple[Target, ChatReply]:
         """Get a whole answer."""
-        async with self.open(route, lambda target: self._write_chat(target, chat), caller) as opened:
-            vendor = self._vendor(opened.target.provider, Chat)
-            reply = await self._read(opened, vendor.chat_reply)
-        return opened.target, msgspec.structs.replace(reply, warnings=(*opened.request.warnings, *reply.warnings))
+        async with self.open(route, lambda target: self.write_chat(target, chat), caller) as opened:
+            return opened.target, self.read_chat(opened, await opened.answer.read(MAX_REPLY_BYTES))
 
     @asynccontextmanager
     async def chat_stream(self, route: Route, chat: ChatRequest, caller: Caller) -> AsyncIterator[ChatStream]:
         """Open a streamed answer; leaving the context closes the connection to the provider."""
-        async with self.open(route, lambda target: self._write_chat(target, chat), caller) as opened:
-            events = self._decode(opened)
+        async with self.open(route, lambda target: self.write_chat(target, chat), caller) as opened:
+            events = self.decode(opened)
             try:
                 yield ChatStream(target=opened.target, warnings=opened.request.warnings, events=events)
             finally:
@@ -114,7 +113,8 @@ class Router:
             return vendor.embeddings_request(msgspec.structs.replace(request, model=target.model))
 
         async with self.open(route, write, caller) as opened:
-            reply = await self._read(opened, self._vendor(opened.target.provider, Embeddings).embeddings_reply)
+            vendor = self._vendor(opened.target.provider, Embeddings)
+            reply = _read(opened, await opened.answer.read(MAX_REPLY_BYTES), vendor.embeddings_reply)
         if len(reply.vectors) != len(request.input):
             raise UnusableAnswer(
                 f"{opened.target.provider} gave {len(reply.vectors)} vectors for {len(request.input)} inputs.",
@@ -132,7 +132,7 @@ class Router:
         for _ in range(MAX_PAGES):
             request = vendor.models_request(page)
             async with self.open(route, lambda _target, request=request: request, caller) as opened:  # type: ignore[misc]  # mypy cannot type a default in a lambda
-                models, page = await self._read(opened, vendor.models_reply)
+                models, page = _read(opened, await opened.answer.read(MAX_REPLY_BYTES), vendor.models_reply)
             found.extend(models)
             if page is None:
                 break
@@ -171,7 +171,17 @@ class Router:
             provider=provider,
         )
 
-    def _write_chat(self, target: Target, chat: ChatRequest) -> UpstreamRequest:
+    def native_path(self, target: Target, wire: str) -> str | None:
+        """Give the path for a request that is written in the vendor's own wire format; None if it is not that one's.
+
+        Options that the settings set for a model have to be written into the request, so that it cannot go as it is.
+        """
+        if target.options:
+            return None
+        return VENDORS[self._settings.providers[target.provider].kind].native_paths.get(wire)
+
+    def write_chat(self, target: Target, chat: ChatRequest) -> UpstreamRequest:
+        """Write a chat for a target, with what the settings set for its model."""
         options = add_defaults(chat.options, target.options)
         vendor = self._vendor(target.provider, Chat)
         return vendor.chat_request(msgspec.structs.replace(chat, model=target.model, options=options))
@@ -208,7 +218,9 @@ class Router:
         self, target: Target, request: UpstreamRequest, caller: Caller, stack: AsyncExitStack
     ) -> Opened:
         provider = self._settings.providers[target.provider]
-        headers = (*request.headers, *self.credential_headers(provider, caller))
+        given = {name for name, _ in request.headers}
+        credentials = [pair for pair in self.credential_headers(provider, caller) if pair[0] not in given]
+        headers = (*request.headers, *credentials)
         for attempt in range(provider.retries + 1):
             try:
                 answer = await self._send(provider, target, request, headers, caller, stack)
@@ -273,17 +285,17 @@ class Router:
         else:
             self.conditions.note_answer(provider)
 
-    async def _read(self, opened: Opened, decode: Callable[[bytes], Any]) -> Any:
-        body = await opened.answer.read(MAX_REPLY_BYTES)
-        try:
-            return decode(body)
-        except UnusableAnswer:
-            log.warning("%s gave an unusable answer: %.2000r", opened.target.provider, body[:2000])
-            raise
+    def read_chat(self, opened: Opened, body: bytes) -> ChatReply:
+        """Read a whole answer."""
+        reply = _read(opened, body, self._vendor(opened.target.provider, Chat).chat_reply)
+        return msgspec.structs.replace(reply, warnings=(*opened.request.warnings, *reply.warnings))
 
-    async def _decode(self, opened: Opened) -> AsyncGenerator[StreamEvent, None]:
+    async def decode(self, opened: Opened, begun: bytes = b"") -> AsyncGenerator[StreamEvent, None]:
+        """Decode a streamed answer, of which `begun` has been taken already."""
         decoder = self._vendor(opened.target.provider, Chat).chat_events()
         try:
+            for event in decoder.feed(begun) if begun else ():
+                yield event
             async for piece in opened.answer:
                 for event in decoder.feed(piece):
                     yield event
@@ -293,6 +305,17 @@ class Router:
             error.provider = opened.target.provider
             error.model = opened.target.model
             raise
+
+
+def _read(opened: Opened, body: bytes, decode: Callable[[bytes], Read]) -> Read:
+    try:
+        return decode(body)
+    except GatewayError as error:
+        error.provider = opened.target.provider
+        error.model = opened.target.model or None
+        if isinstance(error, UnusableAnswer):
+            log.warning("%s gave an unusable answer: %.2000r", opened.target.provider, body[:2000])
+        raise
 
 
 def may_pass(error: GatewayError) -> bool:

@@ -125,13 +125,8 @@ Script = Callable[[Peer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def misbehaving(
-    script: Script, *, tls: ssl.SSLContext | None = None, receive_buffer: int | None = None
-) -> AsyncIterator[Server]:
-    """Serve `script` on loopback; a script's failed assertion fails the test.
-
-    With a small `receive_buffer` (bytes) the client soon notices that nobody reads.
-    """
+async def misbehaving(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Serve `script` on loopback; a script's failed assertion fails the test."""
     state = Server()
     running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
     failures: list[BaseException] = []
@@ -156,13 +151,8 @@ async def misbehaving(
         running[task] = writer
         task.add_done_callback(running.pop)
 
-    listener = socket.socket()
-    if receive_buffer is not None:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    listener.bind(("127.0.0.1", 0))
-    limit = receive_buffer or 65536
-    server = await asyncio.start_server(accept, sock=listener, ssl=tls, limit=limit)
-    state.port = listener.getsockname()[1]
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    state.port = server.sockets[0].getsockname()[1]
     state.url = f"{'https' if tls else 'http'}://127.0.0.1:{state.port}"
     try:
         yield state

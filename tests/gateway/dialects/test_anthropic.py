@@ -140,7 +140,7 @@ def test_the_mark_of_a_whole_result_is_kept_on_its_last_part() -> None:
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "user"}]}, r"messages\[0\].content"),
         ({"messages": [{"role": "tool", "content": "a"}]}, r"messages\[0\].role"),
-        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, r"messages\[0\].content\[0\].type: document"),
+        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, r"content\[0\].type: document"),
         ({"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}, r"messages\[0\].content\[0\].type"),
         ({"messages": [{"role": "assistant", "content": [{"type": "tool_result"}]}]}, r"content\[0\].type"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, r"tools\[0\].type"),

@@ -67,3 +67,8 @@ def test_vectors_are_written_as_little_endian_floats_in_base64() -> None:
     written = embeddings.write_reply(REPLY, "m", as_base64=True)
     packed = [base64.b64decode(entry["embedding"]) for entry in written["data"]]
     assert [struct.unpack("<2f", entry) for entry in packed] == [(0.5, -1.0), (2.0, 0.25)]
+
+
+def test_what_the_provider_left_out_is_named() -> None:
+    reply = EmbeddingsReply(model="m", vectors=((1.0,),), warnings=("dimensions: left out",))
+    assert embeddings.write_reply(reply, "m")["warnings"] == ["dimensions: left out"]

@@ -289,3 +289,10 @@ def test_warnings_are_told_once() -> None:
     encoder = openai_chat.events(parse(), head)
     frames = encoder.encode(TextDelta(text="a")) + encoder.finish()
     assert sum(b"seed: left out" in frame for frame in frames) == 1
+
+
+def test_a_body_in_the_shape_of_responses_is_taken_for_what_it_is() -> None:
+    body = {"model": "m", "stream": True, "input": [USER], "tools": [{"type": "function", "name": "f"}]}
+    parsed = openai_chat.parse(json.dumps(body).encode())
+    assert parsed.chat.messages == (Message(role="user", content=(TextPart(text="hi"),)),)
+    assert (parsed.chat.stream, parsed.chat.options.tools[0].name) == (True, "f")

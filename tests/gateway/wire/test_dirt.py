@@ -103,19 +103,3 @@ async def test_trailers_and_extensions_without_end_are_an_error(wire: Wire, floo
     async with misbehaving(script) as server:
         with pytest.raises(httpx.RemoteProtocolError):
             await fetch(wire, server)
-
-
-async def test_a_connection_answered_before_it_took_a_small_body_is_not_used_again(wire: Wire) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.head()
-        await peer.answer(b"no", status="413 Content Too Large")
-        await asyncio.sleep(0.02)
-        await peer.gone()
-
-    async with misbehaving(script, receive_buffer=2048) as server:
-        body = bytes(256 * 1024)  # what is still written at once
-        for _ in range(2):
-            head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
-            response = await wire.exchange(origin_of(server), head, body)
-            assert (response.status, await response.read(100)) == (413, b"no")
-        assert server.connections == 2

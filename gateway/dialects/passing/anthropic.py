@@ -1,0 +1,141 @@
+"""Anthropic's messages on their way through (API reference, "Messages" and "Streaming Messages")."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.dialects import envelope as envelopes
+from gateway.dialects import errors, sse
+from gateway.dialects.envelope import Envelope
+from gateway.dialects.errors import Failure
+from gateway.dialects.passing.base import Seen
+from gateway.dialects.passing.frames import data_of, event_of, sse_cutter
+from gateway.errors import UnusableAnswer
+from gateway.messages.chat import Usage
+from gateway.providers import VENDORS
+from gateway.providers.anthropic import read_usage
+from gateway.providers.base import Chat
+
+
+class _Reply(msgspec.Struct):
+    id: str
+    type: str
+    role: str
+    model: str
+    content: list[msgspec.Raw]
+    stop_reason: str
+    usage: dict[str, Any]
+
+
+class _Event(msgspec.Struct):
+    type: str
+    message: dict[str, Any] | None = None
+    delta: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+
+
+_read_reply = msgspec.json.Decoder(_Reply).decode
+_read_event = msgspec.json.Decoder(_Event).decode
+
+
+class AnthropicPassage:
+    """Messages as a passage."""
+
+    wire = "anthropic"
+
+    def read(self, body: bytes) -> Envelope:
+        """Look at the outside of a request."""
+        return envelopes.read(body)
+
+    def write_request(self, envelope: Envelope, model: str) -> bytes:
+        """Put in the provider's name of the model."""
+        return envelope.body if model == envelope.model else envelopes.rewrite(envelope, {"model": model})
+
+    def look(self, body: bytes) -> Seen | None:
+        """Look at a whole answer."""
+        try:
+            reply = _read_reply(body)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        seen = Seen()
+        seen.begun = True
+        seen.usage = read_usage(reply.usage)
+        seen.finish_reason = reply.stop_reason
+        return seen
+
+    def first_frame(self, begun: bytes) -> bytes | None:
+        """Give the first event that says something."""
+        return sse_cutter().first(begun)
+
+    def begins_well(self, frame: bytes) -> bool:
+        """Tell whether a frame is one of Anthropic's named events."""
+        return event_of(frame) in (b"message_start", b"ping", b"error")
+
+    def fail(self, failure: Failure) -> list[bytes]:
+        """Write an error that ends a stream."""
+        return [sse.event("error", errors.anthropic(failure))]
+
+    def stream(self, envelope: Envelope) -> "AnthropicStream":
+        """Give a fresh stream."""
+        del envelope
+        return AnthropicStream()
+
+
+class AnthropicStream:
+    """One stream of events on its way through."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self._cutter = sse_cutter()
+        self._counts: dict[str, Any] = {}
+        self._ended = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes, give the frames to pass on."""
+        return [frame for frame in self._cutter.cut(data) if self._look(frame)]
+
+    def finish(self) -> list[bytes]:
+        """Check that the stream has ended."""
+        rest = self._cutter.rest().strip()
+        frames = self.feed(rest + b"\n\n") if rest else []
+        if not self._ended and self.seen.finish_reason is None:
+            raise UnusableAnswer("The provider's stream ended early.")
+        return frames
+
+    def _look(self, frame: bytes) -> bool:
+        data = data_of(frame)
+        if not data:
+            return False
+        try:
+            event = _read_event(data)
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        match event.type:
+            case "content_block_delta":
+                self.seen.begun = True
+            case "message_start":
+                self._count((event.message or {}).get("usage"))
+            case "message_delta":
+                self._count(event.usage)
+                reason = (event.delta or {}).get("stop_reason")
+                self.seen.finish_reason = reason if isinstance(reason, str) else self.seen.finish_reason
+            case "message_stop":
+                self._ended = True
+            case "error":
+                _raise(frame)
+        return True
+
+    def _count(self, counts: object) -> None:
+        if isinstance(counts, dict):
+            self._counts |= {name: value for name, value in counts.items() if value is not None}
+            usage: Usage | None = read_usage(self._counts)
+            self.seen.usage = usage or self.seen.usage
+
+
+def _raise(frame: bytes) -> None:
+    vendor = VENDORS["anthropic"]
+    assert isinstance(vendor, Chat)
+    vendor.chat_events().feed(frame)
+
+
+ANTHROPIC = AnthropicPassage()

@@ -1,0 +1,125 @@
+"""Ollama's chat on its way through (docs/api.md, "Generate a chat completion")."""
+
+import msgspec
+
+from gateway.dialects import envelope as envelopes
+from gateway.dialects import errors, sse
+from gateway.dialects.envelope import Envelope
+from gateway.dialects.errors import Failure
+from gateway.dialects.passing.base import Seen
+from gateway.dialects.passing.frames import ndjson_cutter
+from gateway.errors import UnusableAnswer
+from gateway.messages.chat import Usage
+from gateway.providers import VENDORS
+from gateway.providers.base import Chat
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str = ""
+    thinking: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
+
+
+class _Line(msgspec.Struct):
+    model: str
+    created_at: str
+    message: _Message
+    done: bool
+    done_reason: str | None = None
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
+
+
+_read_line = msgspec.json.Decoder(_Line).decode
+
+
+class OllamaPassage:
+    """Ollama's chat as a passage."""
+
+    wire = "ollama"
+
+    def read(self, body: bytes) -> Envelope:
+        """Look at the outside of a request; it streams unless it says otherwise, and without messages loads a model."""
+        return envelopes.read(body, content=None, stream=True)
+
+    def asks(self, body: bytes) -> bool:
+        """Tell whether a request has messages; without any it only loads its model."""
+        messages = envelopes.read(body, content=None).members.get("messages", memoryview(b"null"))
+        return bytes(messages).translate(None, b" \t\r\n") not in (b"null", b"[]")
+
+    def write_request(self, envelope: Envelope, model: str) -> bytes:
+        """Put in the provider's name of the model."""
+        return envelope.body if model == envelope.model else envelopes.rewrite(envelope, {"model": model})
+
+    def look(self, body: bytes) -> Seen | None:
+        """A whole answer is always written anew: ours carries OpenAI's `choices` and `usage` as well."""
+        del body
+        return None
+
+    def first_frame(self, begun: bytes) -> bytes | None:
+        """Give the first event that says something."""
+        return ndjson_cutter().first(begun)
+
+    def begins_well(self, frame: bytes) -> bool:
+        """Tell whether a line is one of Ollama's."""
+        return _read(frame) is not None
+
+    def fail(self, failure: Failure) -> list[bytes]:
+        """Write an error that ends a stream."""
+        return [sse.line(errors.ollama(failure))]
+
+    def stream(self, envelope: Envelope) -> "OllamaStream":
+        """Give a fresh stream."""
+        del envelope
+        return OllamaStream()
+
+
+class OllamaStream:
+    """One stream of lines on its way through."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+        self._cutter = ndjson_cutter()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes, give the lines to pass on."""
+        return [line for line in self._cutter.cut(data) if self._look(line)]
+
+    def finish(self) -> list[bytes]:
+        """Check that the stream has ended."""
+        rest = self._cutter.rest().strip()
+        lines = self.feed(rest + b"\n") if rest else []
+        if self.seen.finish_reason is None:
+            raise UnusableAnswer("The provider's stream ended early.")
+        return lines
+
+    def _look(self, frame: bytes) -> bool:
+        line = _read(frame)
+        if line is None:
+            if b'"error"' in frame:
+                _raise(frame)
+            return False
+        seen, message = self.seen, line.message
+        seen.begun = seen.begun or bool(message.content or message.thinking or message.tool_calls)
+        if line.done:
+            seen.finish_reason = line.done_reason or "stop"
+            if line.prompt_eval_count is not None or line.eval_count is not None:
+                seen.usage = Usage(prompt_tokens=line.prompt_eval_count or 0, completion_tokens=line.eval_count or 0)
+        return True
+
+
+def _read(frame: bytes) -> _Line | None:
+    try:
+        return _read_line(frame)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _raise(frame: bytes) -> None:
+    vendor = VENDORS["ollama"]
+    assert isinstance(vendor, Chat)
+    vendor.chat_events().feed(frame)
+
+
+OLLAMA = OllamaPassage()
