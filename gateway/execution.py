@@ -16,6 +16,7 @@ TOKEN_SECONDS = 30  # the executor takes at most 60
 LONGEST_SILENCE = 120.0  # seconds: the longest wait in the queue and the longest run together, and some
 MAX_HEALTH_BYTES = 1024 * 1024
 LOOK_SECONDS = 10.0
+CONNECT_SECONDS = 1.5  # so that an executor that is away is a 503 within 2 s (API.md 3.7)
 ANONYMOUS = "anonymous"
 
 
@@ -60,7 +61,13 @@ class Executor:
             headers.append(("authorization", f"Bearer {self._sign(user)}"))
         try:
             async with self._upstream.exchange(
-                self._address, method, path, headers=headers, body=body, request_id=request_id
+                self._address,
+                method,
+                path,
+                headers=headers,
+                body=body,
+                request_id=request_id,
+                connect_seconds=CONNECT_SECONDS,
             ) as answer:
                 self._note(reachable=True)
                 if answer.status == 401:
