@@ -16,6 +16,7 @@ from executor.runtime.execution import caps_of, conclude, environment_of, feed_o
 from executor.runtime.processes import (
     CONTROL,
     Ends,
+    Pipes,
     confine,
     lead_session,
     open_streams,
@@ -57,29 +58,42 @@ class Batch:
 
     def run(self, index: int, value: Any) -> Seen:
         """Run one input; what the program wrote while it was loaded is told again for each."""
-        box, job = self.box, self.job
-        if box.stop is None and self.failed is None and (self.process is None or self.process in box.ended):
-            self.load()
-        box.wire.send(b"B", {"index": index})
+        started = self._start(index)
+        self.box.wire.send(b"B", {"index": index})
         for kind, data in self.written:
-            box.wire.send(kind, data[: max(0, self.kept)])
+            self.box.wire.send(kind, data[: max(0, self.kept)])
             self.kept -= len(data)
-        if box.stop is not None:
-            return Seen(stopped=box.stop)
-        if self.failed is not None:
-            return self.failed
-        feed = feed_of(job, value)
-        pipes, ends = open_streams()
-        process = self._fork(index, ends)
-        ends.close()
-        if process is None:
-            pipes.close()
-            return Seen(stopped="process_limit")
+        if isinstance(started, Seen):
+            return started
+        process, pipes = started
         caps = self._caps()
         before = caps.stdout + caps.stderr
-        seen = watch(Watch(box, pipes, feed, caps), process, job["timeout_seconds"], spared=self.process)
+        watched = Watch(self.box, pipes, feed_of(self.job, value), caps)
+        seen = watch(watched, process, self.job["timeout_seconds"], spared=self.process)
         self.kept -= before - caps.stdout - caps.stderr
         return seen
+
+    def _start(self, index: int) -> tuple[int, Pipes] | Seen:
+        """Have a copy of the program forked; if it has none to fork, what was seen stands for this input."""
+        for _ in range(2):
+            if self.failed is None and self.box.stop is None and self.process is None:
+                self.load()
+            if self.box.stop is not None:
+                return Seen(stopped=self.box.stop)
+            if self.failed is not None:
+                return self.failed
+            pipes, ends = open_streams()
+            process = self._fork(index, ends)
+            ends.close()
+            if process:
+                return process, pipes
+            pipes.close()
+            if process == 0:
+                return Seen(stopped="process_limit")
+            # An input before this one has killed the program: it is loaded anew.
+            self.box.end_processes(None)
+            self.process = None
+        return Seen(stopped="process_limit")
 
     def _caps(self) -> Caps:
         caps = caps_of(self.job)
@@ -95,8 +109,6 @@ class Batch:
         """Start the program and wait until it is loaded; if it does not get there, `failed` tells of each input."""
         if self.control is not None:
             self.control.close()
-        if self.process is not None:
-            self.box.ended.pop(self.process, None)
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(_ANSWER_SECONDS)
         self.written = []
@@ -118,11 +130,14 @@ class Batch:
             self.failed = seen
 
     def _fork(self, index: int, ends: Ends) -> int | None:
-        """Have the loaded program fork a copy with these streams; gives its process id, None if it cannot."""
+        """Have the loaded program fork a copy with these streams; gives its process id, 0 if there can be no more.
+
+        None if the program does not answer.
+        """
         assert self.control is not None
         try:
             socket.send_fds(self.control, [b"%d" % index], [ends.stdin, ends.stdout, ends.stderr, ends.result])
-            return int(self.control.recv(32)) or None
+            return int(self.control.recv(32))
         except (OSError, ValueError):
             return None
 
@@ -132,13 +147,14 @@ class Loaded(Session):
 
     def serve(self) -> NoReturn:
         """Load the program, then fork a copy for each order that comes."""
-        random = sys.modules.get("random")
-        fresh = random.getstate() if random else None
+        import random
+
+        fresh = random.getstate()
         ended = self.attempt(self._load)
         if ended[0]["status"] != "ok" or self.left:
             self.finish(ended)
         # The random module starts anew in each fork; a program that has chosen its seed keeps it.
-        state = random.getstate() if random else None
+        state = random.getstate()
         hand_over(LOADED, b"")
         set_dumpable(False)
         control = socket.socket(fileno=CONTROL)
@@ -149,7 +165,7 @@ class Loaded(Session):
             ends = Ends(*descriptors)
             if _fork_copy(control):
                 control.close()
-                if random and state != fresh:
+                if state != fresh:
                     random.setstate(state)
                 self._run_copy(int(message), ends)
             ends.close()

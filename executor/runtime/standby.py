@@ -4,6 +4,8 @@ It has done everything that can be done without the job, even run a program of o
 to is its own by then. The job comes through a pipe that is closed before the user's code is compiled.
 """
 
+import gc
+import json
 import marshal
 import os
 import resource
@@ -12,23 +14,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from executor.runtime import counters, workdir
 from executor.runtime.arguments import NO_INPUT
 from executor.runtime.execution import caps_of, environment_of, feed_of, limits_of
 from executor.runtime.failures import describe
-from executor.runtime.processes import CONTROL, Pipes, confine, open_streams, start_child
+from executor.runtime.patterns import check_patterns
+from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, start_child
 from executor.runtime.session import Session, prepare, set_cpu_count
-from executor.runtime.verdicts import Seen
+from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Watch, watch
+from executor.runtime.wire import to_json
 
 _READY_SECONDS = 30.0
 _SPENT = struct.Struct("d")
-_SAMPLE = """
-def main(number: int) -> str:
-    try:
-        return "%d" % (1 / number)
-    except ZeroDivisionError as error:
-        return repr([error])
-"""
+SAMPLE_JOB: dict[str, Any] = {
+    "code": "import sys\ndef main(number: int) -> list[str]:\n    print(end='')\n    return [str(number)]\nmain(1)\n",
+    "input": 0,
+    "stdin": "read",
+    "files": [],
+    "outputs": [],
+    "timeout_seconds": 1.0,
+    "memory_mb": 1,
+    "cpus": 1.0,
+    "limits": {"processes": 1, "output_bytes": 1, "result_bytes": 100, "repr_bytes": 100},
+}
 
 
 @dataclass
@@ -87,7 +96,7 @@ def _wait() -> NoReturn:
     prepare()
     _warm_up()
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    os.write(3, _SPENT.pack(usage.ru_utime + usage.ru_stime))
+    os.write(RESULT, _SPENT.pack(usage.ru_utime + usage.ru_stime))
     with open(CONTROL, "rb") as pipe:
         data = pipe.read()
     if not data:
@@ -99,7 +108,22 @@ def _wait() -> NoReturn:
 
 
 def _warm_up() -> None:
-    session = Session({"code": _SAMPLE, "input": 0, "stdin": True, "limits": {"result_bytes": 100, "repr_bytes": 100}})
+    session = Session(marshal.loads(marshal.dumps(SAMPLE_JOB)))
     end, value = session.attempt(session.whole)
     session.encode(end, value)
     describe(ValueError(), session.code.lines)
+    environment_of(SAMPLE_JOB)
+    gc.collect()
+
+
+def rehearse() -> None:
+    """Go through the supervisor's own part once, after the fork, for the same reason."""
+    job = json.loads(to_json(SAMPLE_JOB))
+    check_patterns(job["outputs"])
+    workdir.lay_in(job["files"])
+    marshal.dumps(job)
+    feed_of(job, job["input"])
+    end = b'{"status":"ok","exit_code":0,"error":null,"result":1,"result_repr":"1","show_result":true}'
+    counts = counters.read_counts()
+    seen = Seen(0, None, end, memory_peak=counters.read_memory_peak(), oom_kills=counts.oom_kills)
+    to_json(judge(seen, Taken(), job))

@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 
 from executor.runtime import counters, workdir
 from executor.runtime.execution import FLUSH_SECONDS, THREAD_VARIABLES, conclude, refuse
+from executor.runtime.patterns import BadPattern, check_patterns
 from executor.runtime.processes import kill_all, set_dumpable, trim_memory
-from executor.runtime.standby import Standby, dismiss, run_once, start_standby
+from executor.runtime.standby import Standby, dismiss, rehearse, run_once, start_standby
 from executor.runtime.watch import Box
 from executor.runtime.wire import Closed, Wire
 
@@ -37,6 +38,7 @@ def main() -> NoReturn:
     get_ready()
     box = Box(wire)
     standby = start_standby()
+    rehearse()
     try:
         wire.send(b"R", {"python": ".".join(map(str, sys.version_info[:3]))})
         job, more = wait_for_job(wire)
@@ -97,9 +99,9 @@ def wait_for_job(wire: Wire) -> tuple[dict[str, Any], list[tuple[bytes, bytes]]]
 def run_job(box: Box, standby: Standby, job: dict[str, Any]) -> None:
     """Lay the files in, run the code once or for each input, and tell what came of it."""
     try:
-        workdir.check_patterns(job.get("outputs") or [])
+        check_patterns(job.get("outputs") or [])
         workdir.lay_in(job.pop("files", None) or [])
-    except workdir.BadFile as error:
+    except (BadPattern, workdir.BadFile) as error:
         refuse(box, job, str(error))
         return
     # Given back before anything is collected: after a run that filled the memory, this is what there is to work with.

@@ -20,14 +20,17 @@ To the box:
 From the box, in this order (O, E, D interleaved as they come):
 
     R  ready    {"python": "3.13.5"}: sent once, when the box can take a job
-    B  begin    {"index"?: int}: the user's code starts now; the wall clock counts from here. In a batch for each input
+    B  begin    {"index"?: int}: the user's code starts now; the wall clock counts from here. In a batch for each input,
+                and without index when the program is loaded; what it wrote then is told again for each input
     O  stdout   raw bytes, as written; at most `stdout_bytes` in all, the rest is counted, not sent
     E  stderr   raw bytes, likewise
     D  display  {"mime": str, "data": str}: text, or base64 for binary types
     F  file     {"path": str, "size": int, "mime": str, "content_base64": str}: one for each output, after the run
+                and before the last V, unless the run was killed
     V  verdict  {"index"?: int, "status": str, "exit_code": int | null, "signal": str | null, "error": {…} | null,
                  "result"?: any, "result_repr": str | null, "show_result": bool,
-                 "truncated": {"stdout": int, "stderr": int, "result": bool, "files": [str]},
+                 "truncated": {"stdout": int, "stderr": int, "result": bool, "files": [str], "displays": int,
+                 "skipped": [{"path": str, "reason": str}]},
                  "usage": {"wall_ms": float, "cpu_ms": float | null, "memory_peak_mb": float | null},
                  "oom_kills": int}: what came of the run; in a batch one for each input, in order
     Z  end      {}: nothing more comes; the supervisor exits

@@ -1,5 +1,6 @@
 """One program, many inputs: API.md 4.1 `inputs`, in real boxes."""
 
+import random
 from typing import Any
 
 import pytest
@@ -132,6 +133,8 @@ def test_a_chosen_seed_holds_for_each_input_and_none_is_shared(boxes: Boxes) -> 
     code = "import random\ndef f(a): return random.random()"
     one, two = results(boxes.run(code, inputs=[1, 2]))
     assert one != two
+    seeded = code.replace("\n", "; random.seed(7)\n", 1)
+    assert results(boxes.run(seeded, inputs=[1, 2])) == [random.Random(7).random()] * 2
 
 
 def test_an_empty_batch_ends(boxes: Boxes) -> None:

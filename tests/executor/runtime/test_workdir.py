@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executor.runtime import workdir
+from executor.runtime import patterns, workdir
 
 NAMES = st.text("ab.-", min_size=1, max_size=6).filter(lambda name: name.strip(".") != "")
 
@@ -39,15 +39,15 @@ NAMES = st.text("ab.-", min_size=1, max_size=6).filter(lambda name: name.strip("
     ],
 )
 def test_patterns_match_as_in_a_shell(path: str, pattern: str, fits: bool) -> None:
-    (parts,) = workdir.check_patterns([pattern])
-    assert workdir.matches(path.split("/"), parts) is fits
+    (parts,) = patterns.check_patterns([pattern])
+    assert patterns.matches(path.split("/"), parts) is fits
 
 
 @given(NAMES.filter(lambda name: not name.startswith(".")), st.text("ab.-*?", min_size=1, max_size=8))
 def test_a_name_matches_as_fnmatch_says(name: str, pattern: str) -> None:
     if pattern == "**" or pattern.strip(".") == "":
         return
-    assert workdir.matches([name], [pattern]) is fnmatch.fnmatchcase(name, pattern)
+    assert patterns.matches([name], [pattern]) is fnmatch.fnmatchcase(name, pattern)
 
 
 @given(st.text(max_size=40))

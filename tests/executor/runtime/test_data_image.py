@@ -1,0 +1,100 @@
+"""The numeric packages work under the shipped profile and limits, in real boxes of the data image."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attacks.box import BASE, IMAGES, Boxes, policy_of, run_in_box
+
+pytestmark = pytest.mark.docker
+DATA = policy_of(image="data", reference=IMAGES["data"])
+
+
+@pytest.fixture(scope="module")
+def boxes() -> Iterator[Boxes]:
+    boxes = Boxes(DATA, ahead=1)
+    yield boxes
+    assert boxes.close() == []
+
+
+def test_linear_algebra_in_threads(boxes: Boxes) -> None:
+    code = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+a = np.random.default_rng(1).random((200, 200))
+with ThreadPoolExecutor(4) as pool:
+    close = list(pool.map(lambda _: np.allclose(a @ np.linalg.inv(a), np.eye(200)), range(4)))
+all(close)
+"""
+    told = boxes.run(code)
+    assert (told.status, told.result) == ("ok", True)
+
+
+def test_more_cpus_mean_more_threads() -> None:
+    code = """
+import os, numpy as np
+a = np.ones((500, 500))
+[float((a @ a)[0, 0]), os.environ["OMP_NUM_THREADS"], os.cpu_count()]
+"""
+    policy = policy_of(image="data", reference=IMAGES["data"], cpus=2.0, memory_mb=512)
+    assert run_in_box(code, policy).result == [500.0, "2", 2]
+
+
+def test_tables_are_read_grouped_and_displayed(boxes: Boxes) -> None:
+    code = """
+import io, pandas as pd
+table = pd.read_csv(io.StringIO("k,v\\na,1\\na,2\\nb,5\\n")).groupby("k").sum()
+table
+"""
+    told = boxes.run(code)
+    assert told.status == "ok"
+    assert [display["mime"] for display in told.displays] == ["text/html"]
+    assert "<table" in told.displays[0]["data"]
+    assert told.verdict["result_repr"].split() == ["v", "k", "a", "3", "b", "5"]
+
+
+def test_open_figures_are_displayed_and_showing_is_silent(boxes: Boxes) -> None:
+    code = """
+import matplotlib.pyplot as plt
+for n in range(2):
+    plt.figure(); plt.plot([1, n]); plt.title("é")
+plt.savefig("plot.png")
+plt.show()
+"""
+    told = boxes.run(code, outputs=["*.png"])
+    assert (told.status, told.stderr, told.result) == ("ok", "", None)
+    assert [display["mime"] for display in told.displays] == ["image/png"] * 2
+    assert told.displays[0]["data"].startswith("iVBOR")
+    assert told.files[0]["mime"] == "image/png"
+
+
+def test_a_figure_as_the_result_is_displayed_once(boxes: Boxes) -> None:
+    told = boxes.run("import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfigure")
+    assert [display["mime"] for display in told.displays] == ["image/png"]
+
+
+def test_processes_databases_and_pythons_of_their_own(boxes: Boxes) -> None:
+    code = """
+import multiprocessing, sqlite3, subprocess, sys
+import numpy as np
+with multiprocessing.Pool(3) as pool:
+    sums = pool.map(np.sum, [np.ones(10)] * 3)
+with sqlite3.connect("a.db") as base:
+    base.execute("create table t (a)"); base.execute("insert into t values (1)")
+program = "import matplotlib.pyplot as plt; plt.plot([1]); plt.savefig('p.png'); print('drawn')"
+done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+[[float(s) for s in sums], base.execute("select a from t").fetchall(), done.stdout, done.stderr]
+"""
+    told = boxes.run(code)
+    assert (told.status, told.result) == ("ok", [[10.0] * 3, [[1]], "drawn\n", ""])
+
+
+def test_pictures_and_formulas_are_displayed(boxes: Boxes) -> None:
+    told = boxes.run("from PIL import Image\nImage.new('RGB', (2, 2))")
+    assert [display["mime"] for display in told.displays] == ["image/png"]
+    told = boxes.run("import scipy.optimize, sympy\nx = sympy.Symbol('x')\nsympy.integrate(x)", timeout_seconds=30)
+    assert [display["mime"] for display in told.displays] == ["text/latex"]
+
+
+def test_the_base_image_has_none_of_them() -> None:
+    assert run_in_box("import numpy", BASE).error["module"] == "numpy"
