@@ -91,10 +91,9 @@ class Executor:
                 "GET", "/health", user=None, request_id="health", accept="application/json"
             ) as answer:
                 report = msgspec.json.decode(await answer.read(MAX_HEALTH_BYTES))
-            ready = report["pool"]["ready"]
-            count = sum(ready.values()) if isinstance(ready, dict) else int(ready)
+            count = sum(int(pool["ready"]) for pool in report["pool"].values())
             self.state = ExecutorState(reachable=True, ready_sandboxes=count)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
             self.state = ExecutorState(reachable=True)
         except (Unavailable, TimedOut, UnusableAnswer):
             self.state = ExecutorState(reachable=False, ready_sandboxes=0)

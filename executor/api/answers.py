@@ -125,7 +125,8 @@ def _error(verdict: Verdict) -> dict[str, Any] | None:
     if verdict.exit_code is not None and verdict.status == "exit":
         error = {**error, "type": "SystemExit", "exit_code": verdict.exit_code}
     if verdict.signal is not None:
-        error = {**error, "type": verdict.signal, "signal": verdict.signal}
+        kind = verdict.signal if verdict.status == "signal" else verdict.status  # of a limit, its name is the type
+        error = {**error, "type": kind, "signal": verdict.signal}
     return error
 
 

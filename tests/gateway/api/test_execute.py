@@ -26,6 +26,7 @@ TOKEN_SECRET = "a secret of at least thirty-two bytes, for tests"
 ANSWER = b'{"id":"exec_1","success":true,  "status":"ok","result":3}'
 
 
+POOL = {"base": {"ready": 4, "target": 4}, "data": {"ready": 1, "target": 1}}
 RUNNING = [{"id": "exec_ann", "user": "ann"}, {"id": "exec_bob", "user": "bob"}]
 
 
@@ -43,6 +44,8 @@ class StandIn:
             (request.method, f"/{path}", request.body, {k.lower(): v for k, v in request.headers.items()})
         )
         job = json.loads(request.body) if request.body else {}
+        if path == "health":
+            return raw(json.dumps({"pool": POOL}).encode(), content_type="application/json")
         if (request.method, path) == ("GET", "executions"):
             return raw(json.dumps({"executions": RUNNING}).encode(), content_type="application/json")
         if job.get("code") == "wait":
@@ -186,3 +189,11 @@ async def test_the_verdict_of_a_run_is_counted(tmp_path: Path) -> None:
         figures = (await client.get("/metrics")).text
     assert 'executions_total{status="ok"} 2.0' in figures
     assert 'executions_total{status="429"} 1.0' in figures
+
+
+async def test_healthz_counts_the_sandboxes_that_are_ready(tmp_path: Path) -> None:
+    async with pair(tmp_path) as (client, _):
+        async with asyncio.timeout(5):
+            while (report := (await client.get("/healthz")).json())["executor"]["ready_sandboxes"] is None:
+                await asyncio.sleep(0.02)
+    assert report["executor"] == {"reachable": True, "ready_sandboxes": 5}
