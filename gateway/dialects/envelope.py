@@ -60,7 +60,7 @@ def read(body: bytes, *, content: str | None = "messages", stream: bool = False)
     if len(members) != len(keyed):
         decode(body)  # names the key
     looked_at = [name for name in ("model", "stream", "stream_options") if name in members]
-    fields = Fields({name: decode(bytes(members[name])) for name in looked_at}, "", [])
+    fields = Fields({name: msgspec.json.decode(members[name]) for name in looked_at}, "", [])
     model = fields.text("model", required=True, empty=False) or ""
     wished = fields.flag("stream")
     options = fields.inner("stream_options")
@@ -99,6 +99,8 @@ def rewrite(envelope: Envelope, changes: Mapping[str, Any]) -> bytes:
         if name in written:
             pieces += (whole[kept : match.end()], written.pop(name))
             kept = place
+            if not written:
+                break
     added = b",".join(msgspec.json.encode(name) + b":" + value for name, value in written.items())
     pieces.append(whole[kept:place])
     if added:

@@ -265,7 +265,7 @@ static void keep_busy(int wanted, int spread_ms) {
         int64_t from = now();
         connections[opened].fd = -1;
         ask(&connections[opened++], from);
-        do wait_for_answers(spread_ms / wanted ? 1 : 0); while (now() - from < SECOND / 1000 * spread_ms / wanted);
+        do wait_for_answers(spread_ms >= wanted); while (now() - from < SECOND / 1000 * spread_ms / wanted);
     }
     int running = 1;
     while (running && now() < ends && !(most && answered >= most)) {
@@ -314,7 +314,7 @@ int main(int count, char **arguments) {
     if (mode == STREAMS) rounds = fifth, expected = last;
 
     if (mode == OPEN) keep_to_schedule(number);
-    else keep_busy((int)number, rounds ? 1000 : 1);
+    else keep_busy((int)number, rounds ? (int)number : 1);
 
     int64_t over = now();
     printf("{\"seconds\": %.3f, \"answers\": %ld, \"errors\": %ld, \"unanswered\": %d, \"per_second\": %.1f",

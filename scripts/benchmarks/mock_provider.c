@@ -211,7 +211,7 @@ static int begin_stream(int fd, Client *client, const Dialect *dialect, const ch
     client->dialect = dialect;
     client->left = chunks;
     client->every = every * NS_PER_MS;
-    client->due = every ? now() + client->every : 0;
+    client->due = now();
     client->place = streams;
     streaming[streams++] = fd;
     return put(fd, client, dialect->start.bytes, dialect->start.size);

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,7 +52,7 @@ def test_a_command_that_fails_quietly_shows_its_output_and_its_exit_status() -> 
     told = run("bash", "-c", ". scripts/terminal.sh; quietly Trying sh -c 'echo inner; exit 3'")
     assert told.returncode == 3
     assert told.stdout == ""
-    assert told.stderr == "inner\nfailed Trying (after 0s, exit status 3)\n"
+    assert re.fullmatch(r"inner\nfailed Trying \(after \d+s, exit status 3\)\n", told.stderr)
 
 
 def test_a_script_that_is_stopped_takes_along_what_it_started() -> None:

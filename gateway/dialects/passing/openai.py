@@ -19,11 +19,12 @@ from gateway.providers.failures import raise_error_in
 from gateway.providers.openai_reply import read_usage
 
 DONE = b"[DONE]"
+NULL = msgspec.Raw(b"null")  # a union of Raw and None would take nothing but null
 
 
 class _Message(msgspec.Struct):
     role: str
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = NULL
     tool_calls: list[msgspec.Raw] | None = None
 
 
@@ -65,7 +66,7 @@ class _Chunk(msgspec.Struct):
     model: str
     choices: list[_ChunkChoice]
     usage: dict[str, Any] | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
 
 
 _read_reply = msgspec.json.Decoder(_Reply).decode
@@ -123,7 +124,7 @@ class OpenAIPassage:
 
 
 def _is_empty(message: _Message) -> bool:
-    return not message.tool_calls and (message.content is None or bytes(message.content) == b"null")
+    return not message.tool_calls and message.content == NULL
 
 
 class OpenAIStream:
@@ -133,7 +134,6 @@ class OpenAIStream:
         self.seen = Seen()
         self._include_usage = include_usage
         self._cutter = sse_cutter()
-        self._done = False
         self._missing: dict[str, Any] = {}
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -144,22 +144,22 @@ class OpenAIStream:
         """Check that the stream has ended, and put the end mark where it is missing."""
         rest = self._cutter.rest().strip()
         frames = self.feed(rest + b"\n\n") if rest else []
-        if not self._done and self.seen.finish_reason is None:
+        if not self.seen.ended and self.seen.finish_reason is None:
             raise UnusableAnswer("The provider's stream ended early.")
-        return frames if self._done else [*frames, b"data: [DONE]\n\n"]
+        return frames if self.seen.ended else [*frames, b"data: [DONE]\n\n"]
 
     def _pass(self, frame: bytes) -> bytes | None:
         data = data_of(frame)
         if not data:
             return None  # comments: keep-alives are our own
         if data == DONE:
-            self._done = True
+            self.seen.ended = True
             return frame
         try:
             chunk = _read_chunk(data)
         except (msgspec.DecodeError, RecursionError):
             return self._mend(data)
-        if chunk.error is not None:
+        if chunk.error != NULL:
             raise_error_in(lenient.parse_or_none(data))
         return self._look(chunk, frame)
 

@@ -137,3 +137,22 @@ async def test_a_stream_that_is_cut_short_ends_with_an_error(tmp_path: Path) -> 
     last = answer.text.split("\n\n")[-2]
     assert json.loads(last.removeprefix("data: "))["error"]["message"]
     assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize("content", ['"h\\u00e9"', '""', '[{"type": "text", "text": "x"}]', "null"])
+async def test_a_well_formed_answer_comes_back_byte_for_byte(tmp_path: Path, content: str) -> None:
+    calls = ', "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]'
+    written = (
+        '{ "id":"a", "object":"chat.completion", "created":1, "model":"gpt-4o", "made_up": 1.50, "choices":[{"index":0,'
+        f'"message":{{"role":"assistant","content": {content}{calls if content == "null" else ""}}},'
+        '"finish_reason":"stop"}], "usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}'
+    ).encode()
+    fake = FakeOpenAI(key="sk-upstream")
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+        while not fake.received:
+            await asyncio.sleep(0.01)
+        fake.fail(200, written)
+        answer = await client.post(
+            "/v1/chat/completions", json={"model": "openai:gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        )
+    assert answer.content == written
