@@ -1,0 +1,142 @@
+"""Streams on their way through: bytes kept, and only what is wrong mended, left out or raised."""
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.dialects.passing import ANTHROPIC, OLLAMA, OPENAI, Passage, PassingStream
+from gateway.errors import ProviderError, UnusableAnswer
+
+REQUESTS = {
+    "openai": (OPENAI, b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'),
+    "anthropic": (ANTHROPIC, b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'),
+    "ollama": (OLLAMA, b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'),
+}
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    body = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+DONE = b"data: [DONE]\n\n"
+OPENAI_STREAM = [
+    chunk({"role": "assistant", "content": ""}),
+    chunk({"content": "zażółć"}),
+    chunk({"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{}"}}]}),
+    chunk({}, "tool_calls"),
+    DONE,
+]
+
+
+def event(name: str, **body: Any) -> bytes:
+    return f"event: {name}\ndata: {json.dumps({'type': name, **body})}\n\n".encode()
+
+
+ANTHROPIC_STREAM = [
+    event("message_start", message={"usage": {"input_tokens": 3, "output_tokens": 1}}),
+    event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hi"}),
+    event("content_block_stop", index=0),
+    event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 4}),
+    event("message_stop"),
+]
+
+
+def line(**more: Any) -> bytes:
+    message = {"role": "assistant", "content": "hi"}
+    return json.dumps({"model": "m", "created_at": "now", "message": message, "done": False, **more}).encode() + b"\n"
+
+
+OLLAMA_STREAM = [line(), line(done=True, done_reason="stop", prompt_eval_count=3, eval_count=4)]
+STREAMS = {"openai": OPENAI_STREAM, "anthropic": ANTHROPIC_STREAM, "ollama": OLLAMA_STREAM}
+
+
+def begin(name: str) -> tuple[Passage, PassingStream]:
+    passage, request = REQUESTS[name]
+    return passage, passage.stream(passage.read(request))
+
+
+def run(name: str, pieces: list[bytes]) -> tuple[list[bytes], PassingStream]:
+    _, stream = begin(name)
+    frames = [frame for piece in pieces for frame in stream.feed(piece)]
+    return [*frames, *stream.finish()], stream
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_however_it_is_cut_a_stream_comes_out_as_it_went_in(name: str) -> None:
+    whole = b"".join(STREAMS[name])
+    for cut in range(1, len(whole)):
+        frames, stream = run(name, [whole[:cut], whole[cut:]])
+        assert frames == STREAMS[name]
+        assert stream.seen.begun
+        assert stream.seen.finish_reason
+    singles, _ = run(name, [bytes([byte]) for byte in whole])
+    assert singles == STREAMS[name]
+
+
+@pytest.mark.parametrize("name", ["anthropic", "ollama"])
+def test_the_usage_is_seen_in_passing(name: str) -> None:
+    _, stream = run(name, STREAMS[name])
+    assert stream.seen.usage is not None
+    assert (stream.seen.usage.prompt_tokens, stream.seen.usage.completion_tokens) == (3, 4)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_that_is_cut_short_is_an_error(name: str) -> None:
+    _, stream = begin(name)
+    stream.feed(STREAMS[name][0])
+    with pytest.raises(UnusableAnswer):
+        stream.finish()
+
+
+def test_a_usage_chunk_that_was_not_asked_for_is_counted_and_left_out() -> None:
+    usage = chunk({}, usage=USAGE)
+    usage = usage.replace(b'"choices": [{"index": 0, "delta": {}, "finish_reason": null}]', b'"choices": []')
+    frames, stream = run("openai", [*OPENAI_STREAM[:-1], usage, DONE])
+    assert frames == OPENAI_STREAM
+    assert stream.seen.usage is not None
+    assert stream.seen.usage.total_tokens == 7
+
+
+def test_a_missing_end_mark_after_a_finish_is_put_in() -> None:
+    frames, _ = run("openai", OPENAI_STREAM[:-1])
+    assert frames == OPENAI_STREAM
+
+
+def test_what_a_chunk_lacks_is_filled_in_and_what_is_none_is_left_out() -> None:
+    bare = b'data: {"choices": [{"delta": {"tool_calls": [{"id": "t", "function": {"name": "f"}}]}}]}\n\n'
+    noise = [b"data: not json\n\n", b": comment\n\n", b'data: {"x": 1}\n\n']
+    frames, _ = run("openai", [bare, *noise, *OPENAI_STREAM[3:]])
+    mended = json.loads(frames[0].removeprefix(b"data: "))
+    assert mended["object"] == "chat.completion.chunk"
+    assert mended["id"]
+    assert mended["choices"][0]["index"] == 0
+    assert mended["choices"][0]["delta"]["tool_calls"][0]["index"] == 0
+    assert frames[1:] == OPENAI_STREAM[3:]
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("openai", b'data: {"error": {"message": "too much", "type": "server_error", "code": "overloaded"}}\n\n'),
+        ("anthropic", event("error", error={"type": "overloaded_error", "message": "too much"})),
+        ("ollama", b'{"error": "too much"}\n'),
+    ],
+)
+def test_an_error_in_mid_stream_is_raised(name: str, frame: bytes) -> None:
+    _, stream = begin(name)
+    stream.feed(STREAMS[name][0])
+    with pytest.raises(ProviderError, match="too much"):
+        stream.feed(frame)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_only_a_stream_of_the_expected_form_is_let_through(name: str) -> None:
+    passage, _ = begin(name)
+    assert passage.begins_well(STREAMS[name][0])
+    assert not passage.begins_well(b'data: {"response": "x"}\n\n')
+    assert passage.first_frame(STREAMS[name][0][:-1]) is None
