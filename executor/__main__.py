@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -64,6 +65,9 @@ async def serve(app: App, listener: socket.socket, settings: Settings) -> None:
     await server.before_start()
     await server.start_serving()
     await server.after_start()
+    # What is there by now stays: no collection need ever look at it again.
+    gc.collect()
+    gc.freeze()
     log.info("listening on http://%s:%d", settings.host, listener.getsockname()[1])
     await stopping.wait()
     log.info("stopping: runs may take %g s more, a second signal ends them at once", DRAIN_SECONDS)

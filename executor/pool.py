@@ -25,6 +25,7 @@ REFILLERS = 2
 COLD_STARTERS = 4
 MAX_RETIRING = 16
 COURTESY_SECONDS = 0.02
+WAIT_SECONDS = 10.0
 AGE_SECONDS = 900.0
 TEND_SECONDS = 5.0
 CALM_SECONDS = 60.0
@@ -145,11 +146,15 @@ class Pool:
         self._waiters.append(waiter)
         self._refill()
         try:
-            return await waiter
-        except asyncio.CancelledError:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await waiter
+        except (TimeoutError, asyncio.CancelledError) as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._keep(waiter.result())
-            raise
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self.on_trouble()
+            raise SandboxUnavailable(f"No sandbox got ready within {WAIT_SECONDS:g} s.", retry_after=5) from None
         finally:
             with contextlib.suppress(ValueError):
                 self._waiters.remove(waiter)

@@ -67,6 +67,11 @@ class Readiness:
         """The engine's default OCI runtime, once it is known."""
         return self.report.runtime if self.report else None
 
+    @property
+    def least_memory_mb(self) -> dict[str, int]:
+        """What a box of each image that is there needs, in MiB."""
+        return {name: report.least_memory_mb for name, report in self.images.items() if report is not None}
+
     def hint_for(self, module: str, image: str) -> str | None:
         """Say which other image has a module that this one lacks."""
         for name, report in self.images.items():

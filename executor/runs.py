@@ -21,6 +21,7 @@ Status = Literal[
 ]
 StopReason = Literal["timeout", "cancelled"]
 
+LEAST_MEMORY_MB = 32
 MAX_CODE_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 1024 * 1024
 MAX_WRITTEN_BYTES = 10 * 1024 * 1024
@@ -177,8 +178,12 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageReport:
-    """What an image holds: its Python, its distributions (name -> version), its top-level modules."""
+    """What an image holds: its Python, its distributions (name -> version), its top-level modules.
+
+    `least_memory_mb` is what a box of it needs to run anything at all.
+    """
 
     python: str
     packages: Mapping[str, str] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
+    least_memory_mb: int = LEAST_MEMORY_MB

@@ -6,6 +6,7 @@ is trusted here because it is ours; time and memory limits are tried by breaking
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ import msgspec
 
 from executor.errors import SandboxUnavailable
 from executor.runner import conduct
-from executor.runs import ImageReport, Part, Policy, Run
+from executor.runs import LEAST_MEMORY_MB, ImageReport, Part, Policy, Run
 from executor.sandboxes.base import Engine
 from executor.settings import CONTROL_NAMES
 
@@ -24,9 +25,11 @@ log = logging.getLogger("executor.selftest")
 PROBE_TIMEOUT_SECONDS = 10.0
 SHORT_TIMEOUT_SECONDS = 0.3
 SMALL_MEMORY_MB = 64
+MIB = 1024 * 1024
+ROOM_MB, STEP_MB = 8, 8
 
 _INSIDE = """
-import ctypes, errno, os, resource, signal, socket
+import ctypes, errno, os, resource, signal, socket, time
 
 MIB = 1024 * 1024
 REFUSED = (errno.EPERM, errno.ENOSYS, errno.EACCES)
@@ -44,6 +47,19 @@ def network(limits):
 
 def root_read_only(limits):
     return bool(os.statvfs("/").f_flag & os.ST_RDONLY)
+
+def mounts(limits):
+    engines = ("/", "/work", "/tmp", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+    with open("/proc/self/mountinfo") as lines:
+        places = [line.split()[4] for line in lines]
+    return all(place in engines or place.split("/")[1] in ("proc", "sys", "dev") for place in places)
+
+def ipc(limits):
+    for kind in ("shm", "sem", "msg"):
+        with open(f"/proc/sysvipc/{kind}") as lines:
+            if len(list(lines)) > 1:
+                return False
+    return os.listdir("/dev/shm") == []
 
 def tmpfs(limits):
     wanted = os.ST_NOSUID | os.ST_NODEV
@@ -69,6 +85,43 @@ def seccomp(limits):
 
 def user(limits):
     return os.getresuid() == (65534,) * 3 and os.getresgid() == (65534,) * 3 and set(os.getgroups()) <= {65534}
+
+def group(*names):
+    for name in names:
+        try:
+            with open(f"/sys/fs/cgroup/{name}") as file:
+                return file.read().split()
+        except OSError:
+            continue
+    return None
+
+def swap(limits):
+    two, one = group("memory.swap.max"), group("memory/memory.memsw.limit_in_bytes")
+    if two or one:
+        return two == ["0"] or one is not None and one == group("memory/memory.limit_in_bytes")
+    with open("/proc/swaps") as lines:
+        return len(list(lines)) <= 1
+
+def cpu_limit(limits):
+    quota = group("cpu.max") or [*(group("cpu/cpu.cfs_quota_us") or ()), *(group("cpu/cpu.cfs_period_us") or ())]
+    if len(quota) == 2:
+        return quota[0] not in ("max", "-1") and int(quota[0]) <= limits["cpus"] * int(quota[1]) * 1.01
+    return used_at_once(limits["cpus"]) <= limits["cpus"] * 1.5
+
+def used_at_once(cpus):
+    began = time.monotonic()
+    children = []
+    for _ in range(int(cpus) + 1):
+        child = os.fork()
+        if child == 0:
+            while time.monotonic() - began < 0.5:
+                pass
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    used = os.times()
+    return (used.children_user + used.children_system) / 0.5
 
 def process_limit(limits):
     children = []
@@ -109,8 +162,8 @@ def supervisor_hidden(limits):
 
 def main(**limits):
     found = {}
-    for control in (network, root_read_only, tmpfs, capabilities, no_new_privileges, seccomp, user, process_limit,
-                    file_limits, environment, supervisor_hidden):
+    for control in (network, root_read_only, mounts, ipc, tmpfs, capabilities, no_new_privileges, seccomp, user, swap,
+                    cpu_limit, process_limit, file_limits, environment, supervisor_hidden):
         try:
             found[control.__name__] = bool(control(limits))
         except Exception as error:
@@ -135,10 +188,21 @@ while True:
 
 _DESCRIBE = """
 import importlib.metadata, platform
+
+def held():
+    for path, key in (("/sys/fs/cgroup/memory.stat", "anon"), ("/sys/fs/cgroup/memory/memory.stat", "total_rss")):
+        try:
+            with open(path) as lines:
+                return int(dict(line.split() for line in lines)[key])
+        except (OSError, KeyError, ValueError):
+            continue
+    return 0
+
 {
     "python": platform.python_version(),
     "packages": {found.metadata["Name"]: found.version for found in importlib.metadata.distributions()},
     "modules": sorted(importlib.metadata.packages_distributions()),
+    "memory_bytes": held(),
 }
 """
 
@@ -147,6 +211,7 @@ class _Description(msgspec.Struct):
     python: str
     packages: dict[str, str]
     modules: list[str]
+    memory_bytes: int
 
 
 async def check_controls(engine: Engine, policy: Policy) -> dict[str, bool]:
@@ -159,6 +224,7 @@ async def check_controls(engine: Engine, policy: Policy) -> dict[str, bool]:
             "workdir_mb": policy.workdir_mb,
             "tmp_mb": policy.tmp_mb,
             "shm_mb": policy.shm_mb,
+            "cpus": policy.cpus,
             "processes": policy.processes,
             "open_files": policy.open_files,
             "file_mb": policy.file_mb,
@@ -189,7 +255,12 @@ async def describe_image(engine: Engine, policy: Policy) -> ImageReport:
     except msgspec.DecodeError:
         log.error("image %s does not tell what it holds: %s", policy.image, part.verdict.error)
         raise SandboxUnavailable(f"The image of {policy.image!r} does not run code as it should.") from None
-    return ImageReport(python=found.python, packages=found.packages, modules=frozenset(found.modules))
+    return ImageReport(
+        python=found.python,
+        packages=found.packages,
+        modules=frozenset(found.modules),
+        least_memory_mb=max(LEAST_MEMORY_MB, math.ceil((found.memory_bytes / MIB + ROOM_MB) / STEP_MB) * STEP_MB),
+    )
 
 
 async def _try(engine: Engine, policy: Policy, code: str, extra: Mapping[str, Any]) -> Part:

@@ -15,6 +15,8 @@ class LineFormatter(logging.Formatter):
         if not hasattr(record, "request_id"):
             record.request_id = current_request.get()
         text = super().format(record)
+        if text.isprintable():
+            return text
         return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 

@@ -30,6 +30,8 @@ CreateApp = Callable[[Settings], "Sanic[Any, Any]"]
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BAD_SETTING, _FAILED = 2, 1
 
+GC_THRESHOLD = 10_000  # new objects before a collection; Python's own 700 are a few requests
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status: 0, 1 for what failed, 2 for a bad option or setting."""
@@ -56,8 +58,10 @@ def _run_command(settings: Settings, invocation: Invocation) -> int:
     from gateway.app import create_app
     from gateway.commands import check, print_models
 
-    services = create_app(replace(settings, workers=1)).ctx
-    work = print_models(services) if invocation.command == "models" else check(services)
+    level = settings.log_level if settings.debug else "ERROR"  # what went wrong stands in what the command prints
+    services = create_app(replace(settings, workers=1, log_level=level)).ctx
+    refresh = "refresh" in invocation.arguments
+    work = print_models(services, refresh=refresh) if invocation.command == "models" else check(services)
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
@@ -122,6 +126,8 @@ def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socke
             signal.signal(number, signal.SIG_DFL)
 
     async def collect_again(_app: object) -> None:
+        gc.freeze()  # what has been made so far stays for good: no collection need look at it
+        gc.set_threshold(GC_THRESHOLD)
         gc.enable()
 
     app.after_server_start(collect_again)

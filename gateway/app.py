@@ -1,8 +1,10 @@
 """The one place where real objects are wired together: settings in, a ready Sanic app out."""
 
+import asyncio
 import logging
 from functools import partial
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sanic import Sanic
 from sanic.config import Config
@@ -40,10 +42,12 @@ from gateway.telemetry.logs import configure
 from gateway.telemetry.masking import mask
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream import Upstream
+from gateway.upstream.oauth import Tokens
 
 log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 16384  # the most that Sanic takes
+LIKELY_SECRET = 16  # characters: what else is configured as a header is not blanked out of the logs
 GRACEFUL_SECONDS = 30.0  # for running requests and streams after SIGTERM (API.md 1.2)
 
 
@@ -91,13 +95,30 @@ def _wire(settings: Settings) -> Services:
     figures = Metrics(workers=settings.workers, folder=settings.runtime_dir, providers=settings.providers)
     calls = CallLog(settings, folder=settings.runtime_dir, on_dropped=figures.calls_dropped)
 
-    conditions = Conditions(settings.provider_rest_seconds, report=partial(_note_turn, calls))
+    def note_rest(provider: str, seconds: float) -> None:
+        figures.provider_rested(provider, seconds > 0)
+        if seconds > 0:
+            calls.event("provider_resting", f"{provider} is left alone for {seconds:g} s", provider=provider)
+            asyncio.get_running_loop().call_later(seconds, end_rest, provider)
+
+    def end_rest(provider: str) -> None:
+        if not conditions.rest_left(provider):
+            figures.provider_rested(provider, False)
+
+    conditions = Conditions(settings.provider_rest_seconds, report=partial(_note_turn, calls), report_rest=note_rest)
+    tokens = Tokens(upstream, report=partial(_note_token, calls), keep_secret=mask)
 
     async def fetch(provider: str) -> tuple[Model, ...]:
         return await router.models(provider, Caller(request_id="catalogue"))
 
-    catalogue = Catalogue(_listed_providers(settings), fetch, tell=figures.know)
-    router = Router(settings, upstream, conditions, catalogue.owners)
+    catalogue = Catalogue(
+        _listed_providers(settings),
+        fetch,
+        tell=figures.know,
+        folder=settings.data_dir or settings.runtime_dir,
+        identities={name: f"{known.kind} {known.base_url}" for name, known in settings.providers.items()},
+    )
+    router = Router(settings, upstream, conditions, catalogue.owners, tokens)
     return Services(
         settings=settings,
         upstream=upstream,
@@ -119,13 +140,26 @@ def _note_turn(calls: CallLog, provider: str, up: bool) -> None:  # noqa: FBT001
         calls.event("provider_down", f"{provider} is failing", provider=provider)
 
 
+def _note_token(calls: CallLog, provider: str, news: float | str) -> None:
+    if isinstance(news, str):
+        message = f"no OAuth token for {provider}: its token endpoint {news}"
+        calls.event("token_refresh_failed", message, provider=provider)
+    else:
+        message = f"a new OAuth token for {provider}, good for {news:g} s"
+        calls.event("token_refresh", message, provider=provider, seconds=round(news, 3))
+
+
 def _mask_secrets(settings: Settings) -> None:
     """Tell the last line of defence what may never stand in a log line or a row."""
     auth = settings.auth
     secrets = [key.key for key in auth.keys]
     secrets += [auth.jwt_secret or "", settings.executor_secret or "", settings.generated_key or ""]
+    addresses = [settings.executor_url, settings.limits.storage_uri or ""]
     for provider in settings.providers.values():
         secrets += [provider.api_key or "", provider.oauth.client_secret if provider.oauth else ""]
+        secrets += [value for value in provider.headers.values() if len(value) >= LIKELY_SECRET]
+        addresses += [provider.base_url, provider.oauth.token_endpoint if provider.oauth else ""]
+    secrets += [unquote(urlsplit(address).password or "") for address in addresses]
     for secret in secrets:
         mask(secret)
 
@@ -148,6 +182,7 @@ def _live(app: Gateway, services: Services) -> None:
 
     async def stop(_app: Gateway) -> None:
         await services.catalogue.stop()
+        await services.router.stop()
         await services.executor.stop()
         services.calls.event("stop", "the gateway has stopped")
         await services.calls.stop()

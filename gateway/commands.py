@@ -9,10 +9,13 @@ from gateway.errors import GatewayError
 from gateway.routing.listing import list_models
 
 
-async def print_models(services: Services) -> int:
-    """Print the catalogue, one `provider:model` a line; 1 when a configured provider could not be asked."""
+async def print_models(services: Services, *, refresh: bool = False) -> int:
+    """Print the catalogue, one `provider:model` a line; 1 when a configured provider could not be asked.
+
+    Lists that are kept on disk and not too old are taken as they are, unless `refresh` wants all asked now.
+    """
     try:
-        outcomes = await services.catalogue.refresh()
+        outcomes = await (services.catalogue.refresh() if refresh else services.catalogue.fill())
         entries = list_models(services.settings, services.catalogue.listings, services.catalogue.owners)
     finally:
         await services.upstream.aclose()

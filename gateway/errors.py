@@ -37,7 +37,7 @@ class GatewayError(Exception):
 
     `code` is the stable snake_case name that clients branch on; `provider` and `model` say what was being asked,
     where that is known; `retry_after` is in seconds; `given_up` says that the gateway has tried often enough, so
-    that the caller need not.
+    that the caller need not; `request_id` is the provider's own id of the request that it turned down.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -60,6 +60,7 @@ class GatewayError(Exception):
         self.details = tuple(details)
         self.retry_after = retry_after
         self.given_up = False
+        self.request_id: str | None = None
 
 
 class InvalidRequest(GatewayError):
@@ -148,8 +149,7 @@ class RateLimited(GatewayError):
 class ProviderError(GatewayError):
     """A provider's own error, passed on with what it said.
 
-    `status` is the provider's; `kind` and `param` are its `type` and `param` where it gave them; `request_id` is
-    the provider's own id of the request.
+    `status` is the provider's; `kind` and `param` are its `type` and `param` where it gave them.
     """
 
     code = "upstream_error"

@@ -15,7 +15,7 @@ Kind = Literal["openai", "anthropic", "gemini", "ollama", "lmstudio", "openai-co
 class OAuthSettings:
     """OAuth 2.0 client credentials of a provider."""
 
-    token_endpoint: str
+    token_endpoint: str = field(repr=False)  # an address may hold a password
     client_id: str
     client_secret: str = field(repr=False)
     scope: str | None = None
@@ -32,7 +32,7 @@ class ProviderSettings:
 
     name: str
     kind: Kind
-    base_url: str
+    base_url: str = field(repr=False)
     api_key: str | None = field(default=None, repr=False)
     key_source: str | None = None
     configured: bool = False
@@ -138,7 +138,7 @@ class Settings:
     trusted_proxies: int = 0
     max_request_bytes: int = 33554432
 
-    executor_url: str = "http://127.0.0.1:3600"
+    executor_url: str = field(default="http://127.0.0.1:3600", repr=False)
     executor_secret: str | None = field(default=None, repr=False)
 
     log_level: str = "INFO"

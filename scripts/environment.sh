@@ -21,6 +21,21 @@ install_python() {
     apt-get install -y -q --no-install-recommends python3-venv
 }
 
+# prepare_browser: a Chromium for the tests of the page; where there is none and none is required they are skipped.
+prepare_browser() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    command -v "$name" >/dev/null && return
+  done
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    quietly "Reading the package lists" apt-get update -q &&
+      quietly "Installing chromium" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core && return
+  fi
+  [ -z "${SANDGATE_REQUIRE_BROWSER:-}" ] || fail "SANDGATE_REQUIRE_BROWSER is set and there is no Chromium: install it"
+  step "Going on without a browser: the tests of the page are skipped"
+}
+
 # prepare_environment: .venv with the project and its development extras, made anew when pyproject.toml or Python changes.
 prepare_environment() {
   local python stamp

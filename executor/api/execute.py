@@ -42,6 +42,7 @@ async def execute(request: Request) -> HTTPResponse | None:
         run_id=f"exec_{secrets.token_hex(12)}",
         user=request.ctx.user,
         request_id=request_id(request),
+        least_memory_mb=services.readiness.least_memory_mb,
     )
     services.readiness.require(run.policy.image)
     if run.stream:

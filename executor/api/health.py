@@ -3,8 +3,9 @@
 from sanic import Blueprint, HTTPResponse, Request, text
 
 from executor.api.answers import ID_HEADER, request_id, respond
-from executor.api.requests import LEAST_CPUS, LEAST_MEMORY_MB, LEAST_TIMEOUT_SECONDS
+from executor.api.requests import LEAST_CPUS, LEAST_TIMEOUT_SECONDS
 from executor.api.services import Services, services_of
+from executor.runs import LEAST_MEMORY_MB
 
 blueprint = Blueprint("health")
 
@@ -59,7 +60,11 @@ async def limits(request: Request) -> HTTPResponse:
                 "queue_seconds": settings.queue_seconds,
             },
             "images": {
-                name: {"python": report.python, "packages": dict(sorted(report.packages.items()))}
+                name: {
+                    "python": report.python,
+                    "packages": dict(sorted(report.packages.items())),
+                    "least_memory_mb": report.least_memory_mb,
+                }
                 for name, report in services.readiness.images.items()
                 if report is not None
             },

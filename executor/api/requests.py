@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from executor.errors import Detail, InvalidJson, InvalidRequest
-from executor.runs import MAX_CODE_BYTES, InputFile, Policy, Run
+from executor.runs import LEAST_MEMORY_MB, MAX_CODE_BYTES, InputFile, Policy, Run
 
 MAX_INPUTS = 10_000
 MAX_FILES = 1000
@@ -20,7 +20,6 @@ MAX_DEPTH = 32
 MAX_PATTERNS = 100
 MAX_ENTRYPOINT = 256
 LEAST_TIMEOUT_SECONDS = 0.1
-LEAST_MEMORY_MB = 32
 LEAST_CPUS = 0.1
 
 T = TypeVar("T")
@@ -69,8 +68,19 @@ class _Body:
         return None
 
 
-def read_run(body: bytes, bounds: Bounds, *, run_id: str, user: str, request_id: str) -> Run:
-    """Check a body and give the run it asks for. Raises `InvalidJson` or `InvalidRequest`."""
+def read_run(
+    body: bytes,
+    bounds: Bounds,
+    *,
+    run_id: str,
+    user: str,
+    request_id: str,
+    least_memory_mb: Mapping[str, int] | None = None,
+) -> Run:
+    """Check a body and give the run it asks for. Raises `InvalidJson` or `InvalidRequest`.
+
+    `least_memory_mb` is what each image needs, as far as that is known.
+    """
     fields = _Body(_decode(body))
     for name in fields.fields:
         if name not in FIELDS:
@@ -80,7 +90,7 @@ def read_run(body: bytes, bounds: Bounds, *, run_id: str, user: str, request_id:
     if "input" in fields.fields and fields.present("inputs"):
         fields.details.append(Detail("inputs", "cannot be given together with input"))
     code = fields.read("code", _code)
-    policy = _policy(fields, bounds)
+    policy = _policy(fields, bounds, least_memory_mb or {})
     run = Run(
         id=run_id,
         user=user,
@@ -209,7 +219,7 @@ def _whole(least: int, most: int) -> Callable[[msgspec.Raw], int]:
     return check
 
 
-def _policy(body: _Body, bounds: Bounds) -> Policy:
+def _policy(body: _Body, bounds: Bounds, least_memory_mb: Mapping[str, int]) -> Policy:
     def image(raw: msgspec.Raw) -> str:
         name = _text(raw)
         if name not in bounds.policies:
@@ -217,9 +227,10 @@ def _policy(body: _Body, bounds: Bounds) -> Policy:
         return name
 
     policy = bounds.policies[body.read("image", image) or bounds.default_image]
+    least = least_memory_mb.get(policy.image, LEAST_MEMORY_MB)
     changes: dict[str, Any] = {
         "timeout_seconds": body.read("timeout_seconds", _number(LEAST_TIMEOUT_SECONDS, bounds.max_timeout_seconds)),
-        "memory_mb": body.read("memory_mb", _whole(LEAST_MEMORY_MB, bounds.max_memory_mb)),
+        "memory_mb": body.read("memory_mb", _whole(least, bounds.max_memory_mb)),
         "cpus": body.read("cpus", _number(LEAST_CPUS, bounds.max_cpus)),
     }
     changes = {name: value for name, value in changes.items() if value is not None}

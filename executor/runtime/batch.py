@@ -4,6 +4,7 @@ The loaded program is a process of the user's, so nothing that it says is believ
 whereby it becomes a child of process 1, which sees for itself how it ends. A loaded program that dies is loaded anew.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from executor.runtime import program as programs
+from executor.runtime.arguments import NO_INPUT
 from executor.runtime.execution import caps_of, conclude, environment_of, feed_of, limits_of
 from executor.runtime.processes import (
     CONTROL,
@@ -21,6 +23,7 @@ from executor.runtime.processes import (
     lead_session,
     open_streams,
     set_dumpable,
+    set_environment,
     start_child,
     take_streams,
 )
@@ -30,6 +33,7 @@ from executor.runtime.watch import LOADED, Box, Caps, Watch, watch
 
 # What all inputs together may have kept of their output, so that the reader's memory stays bounded.
 MAX_KEPT = 32 * 1024 * 1024
+CALLED = b"called"
 _ANSWER_SECONDS = 10.0
 _fork, _waitpid, _exit = os.fork, os.waitpid, os._exit
 
@@ -37,10 +41,12 @@ _fork, _waitpid, _exit = os.fork, os.waitpid, os._exit
 def run_batch(box: Box, job: Mapping[str, Any]) -> None:
     """Run the code for each of `inputs`, and send a verdict for each, in order."""
     batch = Batch(box, job)
-    inputs = job["inputs"]
-    for index, value in enumerate(inputs):
-        seen = batch.run(index, value)
-        conclude(box, job, seen, index, last=index == len(inputs) - 1)
+    last = len(job["inputs"]) - 1
+    for index in range(last + 1):
+        seen = batch.run(index)
+        if index < last:
+            batch.order(index + 1)  # the next copy is forked while this one's verdict is written
+        conclude(box, job, seen, index, last=index == last)
     box.end_processes(None)
 
 
@@ -54,9 +60,11 @@ class Batch:
         self.process: int | None = None
         self.control: socket.socket | None = None
         self.failed: Seen | None = None
+        self.called = False
         self.written: list[tuple[bytes, bytes]] = []
+        self.ordered: tuple[Pipes, bytes] | None = None
 
-    def run(self, index: int, value: Any) -> Seen:
+    def run(self, index: int) -> Seen:
         """Run one input; what the program wrote while it was loaded is told again for each."""
         started = self._start(index)
         self.box.wire.send(b"B", {"index": index})
@@ -65,15 +73,29 @@ class Batch:
             self.kept -= len(data)
         if isinstance(started, Seen):
             return started
-        process, pipes = started
+        process, pipes, feed = started
         caps = self._caps()
         before = caps.stdout + caps.stderr
-        watched = Watch(self.box, pipes, feed_of(self.job, value), caps)
+        watched = Watch(self.box, pipes, feed, caps)
         seen = watch(watched, process, self.job["timeout_seconds"], spared=self.process)
         self.kept -= before - caps.stdout - caps.stderr
         return seen
 
-    def _start(self, index: int) -> tuple[int, Pipes] | Seen:
+    def order(self, index: int) -> None:
+        """Ask the loaded program, if there is one, for the copy that runs an input."""
+        if self.process is None or self.box.stop is not None:
+            return
+        assert self.control is not None
+        feed = feed_of(self.job, NO_INPUT if self.called else self.job["inputs"][index])
+        pipes, ends = open_streams(stdin=bool(feed))
+        self.ordered = pipes, feed
+        streams = [end for end in (ends.stdout, ends.stderr, ends.result, ends.stdin) if end is not None]
+        # One that is dead does not answer either.
+        with suppress(OSError):
+            socket.send_fds(self.control, [b"%d" % index], streams)
+        ends.close()
+
+    def _start(self, index: int) -> tuple[int, Pipes, bytes] | Seen:
         """Have a copy of the program forked; if it has none to fork, what was seen stands for this input."""
         for _ in range(2):
             if self.failed is None and self.box.stop is None and self.process is None:
@@ -82,11 +104,13 @@ class Batch:
                 return Seen(stopped=self.box.stop)
             if self.failed is not None:
                 return self.failed
-            pipes, ends = open_streams()
-            process = self._fork(index, ends)
-            ends.close()
+            if self.ordered is None:
+                self.order(index)
+            assert self.ordered is not None
+            (pipes, feed), self.ordered = self.ordered, None
+            process = self._hear_of_copy()
             if process:
-                return process, pipes
+                return process, pipes, feed
             pipes.close()
             if process == 0:
                 return Seen(stopped="process_limit")
@@ -118,7 +142,8 @@ class Batch:
 
         def body() -> NoReturn:
             prepare()
-            confine(limits_of(job), environment_of(job))
+            confine(limits_of(job))
+            set_environment(environment_of(job["cpus"]))
             set_cpu_count(job["cpus"])
             Loaded(job).serve()
 
@@ -128,15 +153,12 @@ class Batch:
         seen = watch(loading, self.process, job["timeout_seconds"])
         if not loading.loaded or seen.stopped is not None:
             self.failed = seen
+        self.called = loading.note == CALLED
 
-    def _fork(self, index: int, ends: Ends) -> int | None:
-        """Have the loaded program fork a copy with these streams; gives its process id, 0 if there can be no more.
-
-        None if the program does not answer.
-        """
+    def _hear_of_copy(self) -> int | None:
+        """Give the process id of the copy that was ordered, 0 if there can be no more, None without an answer."""
         assert self.control is not None
         try:
-            socket.send_fds(self.control, [b"%d" % index], [ends.stdin, ends.stdout, ends.stderr, ends.result])
             return int(self.control.recv(32))
         except (OSError, ValueError):
             return None
@@ -149,20 +171,26 @@ class Loaded(Session):
         """Load the program, then fork a copy for each order that comes."""
         import random
 
+        # A copy collects its garbage at its end; what is ours is not to be looked at, and so copied, for that.
+        gc.collect()
+        gc.freeze()
         fresh = random.getstate()
         ended = self.attempt(self._load)
         if ended[0]["status"] != "ok" or self.left:
             self.finish(ended)
         # The random module starts anew in each fork; a program that has chosen its seed keeps it.
         state = random.getstate()
-        hand_over(LOADED, b"")
+        refuse_stdin()
+        sys.stdin = open_stdin()
+        hand_over(LOADED, CALLED if self._calls else b"")
         set_dumpable(False)
         control = socket.socket(fileno=CONTROL)
         while True:
             message, descriptors, _, _ = socket.recv_fds(control, 32, 4)
             if not message:
                 _exit(0)
-            ends = Ends(*descriptors)
+            stdout, stderr, result, *stdin = descriptors
+            ends = Ends(stdin[0] if stdin else None, stdout, stderr, result)
             if _fork_copy(control):
                 control.close()
                 if state != fresh:
@@ -185,11 +213,7 @@ class Loaded(Session):
         lead_session()
         value = self.job["inputs"][index]
         if self._calls:
-            if not self.job.get("stdin"):
-                refuse_stdin()
-            sys.stdin = open_stdin()
             self.finish(self.attempt(lambda: self.call(value)))
-        sys.stdin = open_stdin()
         self.finish(self.attempt(lambda: programs.load(self.code, self.namespace)))
 
 

@@ -31,9 +31,8 @@ def caps_of(job: Mapping[str, Any]) -> Caps:
     return Caps(limits["stdout_bytes"], limits["stderr_bytes"], limits["output_bytes"])
 
 
-def environment_of(job: Mapping[str, Any]) -> dict[str, str]:
+def environment_of(cpus: float) -> dict[str, str]:
     """Give the user's environment: fixed, but for the CPUs and what the image says is to be kept."""
-    cpus = str(max(1, math.ceil(job["cpus"])))
     kept = os.environ.get("SANDBOX_KEEP_ENV", "").split(",")
     return {
         "PATH": _PATH,
@@ -43,10 +42,14 @@ def environment_of(job: Mapping[str, Any]) -> dict[str, str]:
         "TMPDIR": "/tmp",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
-        "PYTHON_CPU_COUNT": cpus,
-        **dict.fromkeys(THREAD_VARIABLES, cpus),
+        **thread_counts(cpus),
         **{name: os.environ[name] for name in kept if name in os.environ},
     }
+
+
+def thread_counts(cpus: float) -> dict[str, str]:
+    """Give the variables by which Python and the numeric libraries count the CPUs that may be used."""
+    return dict.fromkeys(("PYTHON_CPU_COUNT", *THREAD_VARIABLES), str(max(1, math.ceil(cpus))))
 
 
 def feed_of(job: Mapping[str, Any], value: Any) -> bytes:
@@ -74,7 +77,7 @@ def conclude(box: Box, job: Mapping[str, Any], seen: Seen, index: int | None = N
         payload = to_json(verdict)
     except (ValueError, RecursionError):
         payload = to_json(verdict | {"result": None})
-    box.wire.send(b"V", payload)
+    box.wire.send(b"V", payload, more=index is None)  # then the end follows
 
 
 def _indexed(payload: dict[str, Any], index: int | None) -> dict[str, Any]:

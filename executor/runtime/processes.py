@@ -56,9 +56,9 @@ class Pipes:
 
 @dataclass(frozen=True)
 class Ends:
-    """The child's ends of its streams."""
+    """The child's ends of its streams; without `stdin` it keeps the one it has."""
 
-    stdin: int
+    stdin: int | None
     stdout: int
     stderr: int
     result: int
@@ -66,7 +66,8 @@ class Ends:
     def close(self) -> None:
         """Close them, where the child has its own."""
         for descriptor in (self.stdin, self.stdout, self.stderr, self.result):
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 the kernel's own flag
@@ -82,10 +83,11 @@ def trim_memory() -> None:
         trim(0)
 
 
-def open_streams() -> tuple[Pipes, Ends]:
+def open_streams(*, stdin: bool = True) -> tuple[Pipes, Ends]:
     """Make fresh pipes for one execution."""
-    source, feed = os.pipe2(os.O_CLOEXEC)
-    os.set_blocking(feed, False)
+    source, feed = os.pipe2(os.O_CLOEXEC) if stdin else (None, None)
+    if feed is not None:
+        os.set_blocking(feed, False)
     readers, writers = zip(*(os.pipe2(os.O_CLOEXEC) for _ in range(3)), strict=True)
     for reader in readers:
         os.set_blocking(reader, False)
@@ -115,7 +117,8 @@ def start_child(body: Callable[[], NoReturn], ends: Ends, control: int) -> int:
 
 def take_streams(ends: Ends) -> None:
     """Put a child's ends where they belong: 0, 1, 2 and `RESULT`."""
-    os.dup2(ends.stdin, 0)
+    if ends.stdin is not None:
+        os.dup2(ends.stdin, 0)
     os.dup2(ends.stdout, 1)
     os.dup2(ends.stderr, 2)
     if ends.result != RESULT:
@@ -147,11 +150,15 @@ def _leave_supervisor() -> None:
     gc.enable()
 
 
-def confine(limits: Limits, environment: Mapping[str, str]) -> None:
-    """Put this process, and all that come from it, under the job's limits, and into the user's environment."""
+def confine(limits: Limits) -> None:
+    """Put this process, and all that come from it, under the job's limits."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, limits.open_files)
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes)
+
+
+def set_environment(environment: Mapping[str, str]) -> None:
+    """Put this process, and all that come from it, into the user's environment."""
     os.environ.clear()
     os.environ.update(environment)
 

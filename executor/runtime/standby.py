@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 from executor.runtime import counters, workdir
 from executor.runtime.arguments import NO_INPUT
-from executor.runtime.execution import caps_of, environment_of, feed_of, limits_of
+from executor.runtime.execution import caps_of, environment_of, feed_of, limits_of, thread_counts
 from executor.runtime.failures import describe
 from executor.runtime.patterns import check_patterns
-from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, start_child
+from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, set_environment, start_child
 from executor.runtime.session import Session, prepare, set_cpu_count
 from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Watch, watch
@@ -52,9 +52,10 @@ class Standby:
 
 def start_standby() -> Standby:
     """Fork the child and wait until it is ready."""
+    cpus = counters.read_cpu_quota() or 1.0
     pipes, ends = open_streams()
     theirs, job = os.pipe2(os.O_CLOEXEC)
-    process = start_child(_wait, ends, theirs)
+    process = start_child(lambda: _wait(cpus), ends, theirs)
     os.set_blocking(pipes.result, True)
     (spent,) = _SPENT.unpack(os.read(pipes.result, _SPENT.size))
     os.set_blocking(pipes.result, False)
@@ -72,9 +73,12 @@ def run_once(box: Box, standby: Standby, job: Mapping[str, Any]) -> Seen:
     """Run the code in the child that waits, and give what was seen of it."""
     feed = feed_of(job, job.get("input", NO_INPUT))
     handed = {name: value for name, value in job.items() if name != "outputs"} | {"stdin": bool(job.get("stdin"))}
+    data = marshal.dumps(handed)
+    watched = Watch(box, standby.pipes, feed, caps_of(job))
+    _write_all(standby.job, data)
     box.wire.send(b"B", {})
-    _write_all(standby.job, marshal.dumps(handed))
-    seen = watch(Watch(box, standby.pipes, feed, caps_of(job)), standby.process, job["timeout_seconds"])
+    box.take_ballast()
+    seen = watch(watched, standby.process, job["timeout_seconds"])
     if seen.cpu_seconds is not None:
         seen.cpu_seconds = max(0.0, seen.cpu_seconds - standby.spent)
     return seen
@@ -92,8 +96,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _wait() -> NoReturn:
+def _wait(cpus: float) -> NoReturn:
     prepare()
+    set_environment(environment_of(cpus))
+    set_cpu_count(cpus)
     _warm_up()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     os.write(RESULT, _SPENT.pack(usage.ru_utime + usage.ru_stime))
@@ -102,8 +108,10 @@ def _wait() -> NoReturn:
     if not data:
         os._exit(0)
     job = marshal.loads(data)
-    confine(limits_of(job), environment_of(job))
-    set_cpu_count(job["cpus"])
+    confine(limits_of(job))
+    if job["cpus"] != cpus:
+        os.environ.update(thread_counts(job["cpus"]))
+        set_cpu_count(job["cpus"])
     Session(job).run()
 
 
@@ -112,7 +120,6 @@ def _warm_up() -> None:
     end, value = session.attempt(session.whole)
     session.encode(end, value)
     describe(ValueError(), session.code.lines)
-    environment_of(SAMPLE_JOB)
     gc.collect()
 
 

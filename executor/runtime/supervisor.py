@@ -25,7 +25,6 @@ from executor.runtime.wire import Closed, Wire
 
 # A box that nobody wants ends by itself, should the engine fail to tell that its owner has gone.
 IDLE_SECONDS = 24 * 3600.0
-_BALLAST = 1024 * 1024
 
 
 def main() -> NoReturn:
@@ -104,8 +103,6 @@ def run_job(box: Box, standby: Standby, job: dict[str, Any]) -> None:
     except (BadPattern, workdir.BadFile) as error:
         refuse(box, job, str(error))
         return
-    # Given back before anything is collected: after a run that filled the memory, this is what there is to work with.
-    box.ballast = bytearray(b"\1") * _BALLAST
     if "inputs" in job:
         from executor.runtime.batch import run_batch
 

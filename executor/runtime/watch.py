@@ -1,6 +1,7 @@
 """One execution, watched from its start to its end: streams drained and capped, time kept, the end observed."""
 
 import json
+import mmap
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ _TRICKLE = 16 * 1024
 _DRAIN_SECONDS = 0.5
 _MAX_END = 16 * 1024 * 1024
 _MAX_HANDED = 64 * 1024 * 1024
+_BALLAST = 1024 * 1024
 
 
 @dataclass
@@ -44,12 +46,20 @@ class Box:
         self.wire = wire
         self.stop: str | None = None
         self.ended: dict[int, int] = {}
-        self.ballast: bytearray | None = None  # memory to be given back once the user's processes are dead
+        self.ballast: mmap.mmap | None = None
+        self.counts = counters.read_counts()
         self.displays = MAX_DISPLAYS
         self.display_bytes = MAX_DISPLAY_BYTES
         self.waker, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, _ignore)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+
+    def take_ballast(self) -> None:
+        """Hold memory that is given back once the user's processes are dead.
+
+        After a run that filled the memory of the box, this is what there is to collect the rest with.
+        """
+        self.ballast = mmap.mmap(-1, _BALLAST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
 
     def notice_ends(self) -> None:
         """Reap whoever has ended."""
@@ -83,7 +93,7 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 class Watch:
-    """The streams of one execution, while it runs and until they are drained."""
+    """The streams of one execution until they are drained. Its time counts from when this is made."""
 
     def __init__(self, box: Box, pipes: Pipes, feed: bytes, caps: Caps, emit: Emit | None = None) -> None:
         self.box = box
@@ -93,11 +103,14 @@ class Watch:
         self.caps = caps
         self.seen = Seen()
         self.loaded = False
+        self.note = b""
         self.poll = select.poll()
         self.handed = Decoder(_MAX_END)
         self.handed_bytes = 0
         self.paused: dict[int, float] = {}
         self.open = {pipes.stdout, pipes.stderr, pipes.result}
+        self.cpu_before = counters.read_cpu_seconds()
+        self.began = time.monotonic()
 
     def follow(self, process: int, deadline: float) -> None:
         """Watch until the process ends, must be ended (`seen.stopped` tells why), or says that it is loaded."""
@@ -206,7 +219,7 @@ class Watch:
             elif kind == b"D":
                 self._take_display(payload)
             elif kind == LOADED:
-                self.loaded = True
+                self.loaded, self.note = True, payload
 
     def _take_display(self, payload: bytes) -> None:
         box = self.box
@@ -234,23 +247,22 @@ class Watch:
 
 
 def watch(watched: Watch, process: int, seconds: float, spared: int | None = None) -> Seen:
-    """Follow an execution that starts now, end what is left of it, and give what was seen.
+    """Follow an execution since `watched` was made, end what is left of it, and give what was seen.
 
     `spared` is a process that may live on: the loaded program of a batch. So may `process` itself when it is loaded.
     """
     box, seen = watched.box, watched.seen
-    before, cpu = counters.read_counts(), counters.read_cpu_seconds()
-    began = time.monotonic()
-    watched.follow(process, began + seconds)
-    seen.wall_seconds = time.monotonic() - began
+    watched.follow(process, watched.began + seconds)
+    seen.wall_seconds = time.monotonic() - watched.began
     box.end_processes(process if watched.loaded and seen.stopped is None else spared)
     watched.drain()
     watched.pipes.close()
     if seen.stopped is None and watched.caps.written < 0:
         seen.stopped = "output_limit"
     seen.status = box.ended.pop(process, None)
-    after = counters.read_counts()
-    seen.cpu_seconds = counters.read_cpu_seconds() - cpu
+    before, after = box.counts, counters.read_counts()
+    box.counts = after
+    seen.cpu_seconds = counters.read_cpu_seconds() - watched.cpu_before
     seen.memory_peak = counters.read_memory_peak()
     seen.oom_kills = after.oom_kills - before.oom_kills
     if after.pids_refused is not None and before.pids_refused is not None:

@@ -6,12 +6,14 @@ import select
 import struct
 import time
 from collections import deque
+from itertools import islice
 from typing import Any
 
 HEAD = struct.Struct(">cI")
 # Larger than any request the executor takes, smaller than what a frame may hold.
 MAX_PAYLOAD = 64 * 1024 * 1024
 _READ = 256 * 1024
+_PIECES = 16
 
 
 class Closed(Exception):
@@ -77,10 +79,12 @@ class Wire:
             raise Closed("the executor closed the stream")
         return self._decoder.feed(data)
 
-    def send(self, kind: bytes, value: Any) -> None:
-        """Send an object as JSON, or bytes as they are."""
+    def send(self, kind: bytes, value: Any, *, more: bool = False) -> None:
+        """Send an object as JSON, or bytes as they are; `more` follows at once, and can go in the same write."""
         payload = value if isinstance(value, bytes) else to_json(value)
-        self._queue(HEAD.pack(kind, len(payload)) + payload)
+        self._waiting.append(memoryview(HEAD.pack(kind, len(payload)) + payload))
+        if not more:
+            self.pump()
 
     def send_pieces(self, kind: bytes, length: int, pieces: Any, *, deadline: float) -> None:
         """Send one frame of `length` bytes from an iterable of bytes, never holding more than one piece."""
@@ -92,17 +96,16 @@ class Wire:
     def pump(self) -> None:
         """Write what can be written now. `Closed` if nobody reads any more."""
         while self._waiting:
-            piece = self._waiting[0]
             try:
-                written = os.write(self.outgoing, piece)
+                written = os.writev(self.outgoing, list(islice(self._waiting, _PIECES)))
             except BlockingIOError:
                 return
             except OSError as error:
                 raise Closed("the executor does not read") from error
-            if written < len(piece):
-                self._waiting[0] = piece[written:]
-            else:
-                self._waiting.popleft()
+            while self._waiting and written >= len(self._waiting[0]):
+                written -= len(self._waiting.popleft())
+            if written:
+                self._waiting[0] = self._waiting[0][written:]
 
     def flush(self, deadline: float) -> None:
         """Write all that waits; `Closed` if that takes past `deadline` (monotonic)."""

@@ -40,7 +40,7 @@ log = logging.getLogger("executor.sandboxes")
 
 T = TypeVar("T")
 THREADS = 8
-CALL_SECONDS = 15.0
+CALL_SECONDS = 8.0
 READY_SECONDS = 20.0
 DEAD_SECONDS = 120.0
 SWEEP_LOOKS = 4

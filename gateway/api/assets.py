@@ -4,6 +4,7 @@ Only names that are in the package are ever opened, so no path can lead out of i
 """
 
 import asyncio
+import base64
 import gzip
 import hashlib
 from dataclasses import dataclass
@@ -26,13 +27,12 @@ _TYPES = {
 }
 _SMALLEST_GZIPPED = 1024
 
-#: for the dashboard: nothing but our own files, no inline script or style (Content Security Policy Level 3)
-STRICT = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+FRAME_STYLE = "display.css"
+#: nothing but our own files, no inline script (Content Security Policy Level 3)
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' {styles}; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: for the docs: Swagger UI and ReDoc write style elements, ReDoc searches in a worker made from a blob
-DOCS = STRICT.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'") + "; worker-src blob:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,13 @@ class Asset:
     etag: str
 
 
-async def send_asset(request: GatewayRequest, name: str, policy: str = STRICT) -> HTTPResponse:
+async def send_asset(request: GatewayRequest, name: str, policy: str | None = None) -> HTTPResponse:
     """Answer with a packaged file, or 304 if the client has it already. Raises NotFound."""
     if name not in _names():
         raise NotFound("There is no such file here.")
     asset = await asyncio.to_thread(_load, name)
+    if policy is None:
+        policy = await asyncio.to_thread(strict_policy)
     headers = {
         "etag": asset.etag,
         "cache-control": "no-cache",
@@ -65,6 +67,21 @@ async def send_asset(request: GatewayRequest, name: str, policy: str = STRICT) -
         body = asset.packed
         headers["content-encoding"] = "gzip"
     return HTTPResponse(body, headers=headers, content_type=asset.content_type)
+
+
+@cache
+def strict_policy() -> str:
+    """Give the policy of the dashboard; the one inline style allowed is that of the frames that code's tables are in.
+
+    A frame without an origin cannot load a stylesheet of ours, and inherits this policy.
+    """
+    digest = hashlib.sha256(_load(FRAME_STYLE).content).digest()
+    return _POLICY.format(styles=f"'sha256-{base64.b64encode(digest).decode()}'")
+
+
+def docs_policy() -> str:
+    """Give the policy of the docs: Swagger UI and ReDoc write style elements, ReDoc searches in a worker of a blob."""
+    return _POLICY.format(styles="'unsafe-inline'") + "; worker-src blob:"
 
 
 @cache

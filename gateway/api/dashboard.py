@@ -149,6 +149,6 @@ def _logging(settings: Settings) -> dict[str, Any]:
 
 ENDPOINTS = (
     Endpoint("GET HEAD", "/", show_page, OPEN),
-    Endpoint("GET HEAD", "/dashboard/<path:path>", show_file, OPEN),
+    Endpoint("GET HEAD", "/static/<path:path>", show_file, OPEN),
     Endpoint("GET HEAD", "/api/config", show_configuration, ADMIN),
 )

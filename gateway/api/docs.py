@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from sanic.response import HTTPResponse
 
-from gateway.api.assets import DOCS, send_asset
+from gateway.api.assets import docs_policy, send_asset
 from gateway.api.guard import OPEN, Endpoint
 from gateway.api.openapi import write_document
 from gateway.api.services import GatewayRequest
@@ -15,12 +15,12 @@ from gateway.settings import Settings
 
 async def show_swagger(request: GatewayRequest) -> HTTPResponse:
     """Serve Swagger UI, where requests can be tried."""
-    return await send_asset(request, "docs.html", DOCS)
+    return await send_asset(request, "docs.html", docs_policy())
 
 
 async def show_redoc(request: GatewayRequest) -> HTTPResponse:
     """Serve ReDoc, for reading."""
-    return await send_asset(request, "redoc.html", DOCS)
+    return await send_asset(request, "redoc.html", docs_policy())
 
 
 class _Document:

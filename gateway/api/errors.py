@@ -18,6 +18,7 @@ from gateway.api.services import GatewayRequest
 from gateway.dialects import errors as bodies
 from gateway.settings import Settings
 from gateway.telemetry.logs import request_id as logged_as
+from gateway.telemetry.masking import masked
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +79,9 @@ _OLLAMA_PATHS = frozenset({"chat", "generate", "tags", "embed", "embeddings", "s
 
 
 def describe(error: errors.GatewayError, request_id: str) -> bodies.Failure:
-    """Give an error together with what only the edge knows of it."""
+    """Give an error together with what only the edge knows of it, and no secret in its message."""
     verdict = judge(error)
+    error.message = masked(error.message)
     return bodies.Failure(error, verdict.status, verdict.title, request_id)
 
 
@@ -106,7 +108,7 @@ def header_lines(error: errors.GatewayError) -> dict[str, str]:
         lines["www-authenticate"] = "Bearer"
     if isinstance(error, errors.MethodNotAllowed) and error.allowed:
         lines["allow"] = ", ".join(sorted(error.allowed))
-    if isinstance(error, errors.ProviderError) and error.request_id:
+    if error.request_id:
         lines["x-provider-request-id"] = error.request_id
     if error.given_up:
         lines["x-should-retry"] = "false"

@@ -1,9 +1,10 @@
 """A parsed request of any dialect: route it, call a provider, answer whole or streamed. Families of paths call this."""
 
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Generic
 
 import msgspec
 from sanic.response import HTTPResponse
@@ -12,6 +13,7 @@ from gateway.api.recording import Recording
 from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects.base import Head, ParsedT, StreamEncoder, Writer
+from gateway.dialects.errors import Failure
 from gateway.errors import Forbidden
 from gateway.messages.chat import StreamEvent
 from gateway.messages.embeddings import EmbeddingsReply, EmbeddingsRequest
@@ -47,7 +49,7 @@ def list_visible(request: GatewayRequest) -> tuple[Listed, ...]:
 def make_head(request: GatewayRequest, target: Target, model: str, warnings: tuple[str, ...] = ()) -> Head:
     """Make the head of an answer that shows `model` as its model."""
     return Head(
-        id=secrets.token_hex(12),
+        id=next(request.services.ids),
         created=int(time.time()),
         model=model,
         provider=target.provider,
@@ -71,19 +73,45 @@ async def answer_chat(
         route = find_route(request, chat.model, parsed.provider)
         recording.aimed_at(route.targets[0])
         if chat.stream:
-            async with router.chat_stream(route, chat, caller_of(request)) as stream:
-                recording.aimed_at(stream.target)
-                shown = stream.target.model if shows_bare_name else chat.model
-                encoder = dialect.events(parsed, make_head(request, stream.target, shown, stream.warnings))
-                form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=encoder.fail)
-                failed = await send_stream(request, encode(stream.events, encoder, recording), form)
-                recording.ended(failed)
+            writing = _Writing(request, dialect, parsed, route, shows_bare_name)
+            form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=writing.fail)
+            recording.ended(await send_stream(request, writing.pieces(recording), form))
             return None
         target, reply = await router.chat(route, chat, caller_of(request))
         recording.aimed_at(target)
         recording.used(reply.usage)
         shown = target.model if shows_bare_name else chat.model
-        return answer_json(dialect.write_reply(parsed, reply, make_head(request, target, shown)))
+        return recording.keep(answer_json(dialect.write_reply(parsed, reply, make_head(request, target, shown))))
+
+
+@dataclass
+class _Writing(Generic[ParsedT]):
+    """A stream being written; who answers is known only once a provider has taken the request."""
+
+    request: GatewayRequest
+    dialect: Writer[ParsedT]
+    parsed: ParsedT
+    route: Route
+    shows_bare_name: bool
+    encoder: StreamEncoder | None = None
+
+    def begin(self, target: Target, warnings: tuple[str, ...] = ()) -> StreamEncoder:
+        shown = target.model if self.shows_bare_name else self.parsed.chat.model
+        return self.dialect.events(self.parsed, make_head(self.request, target, shown, warnings))
+
+    async def pieces(self, recording: Recording) -> AsyncIterator[bytes]:
+        """Open the stream and write it, piece by piece."""
+        router = self.request.services.router
+        async with router.chat_stream(self.route, self.parsed.chat, caller_of(self.request)) as stream:
+            recording.aimed_at(stream.target)
+            self.encoder = self.begin(stream.target, stream.warnings)
+            async with aclosing(encode(stream.events, self.encoder, recording)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    def fail(self, failure: Failure) -> Sequence[bytes]:
+        """Write an error as the end of what has been written so far."""
+        return (self.encoder or self.begin(self.route.targets[0])).fail(failure)
 
 
 async def answer_embeddings(
@@ -102,12 +130,12 @@ async def answer_embeddings(
         recording.aimed_at(target)
         recording.used(reply.usage)
         shown = target.model if shows_bare_name else wanted.model
-        return answer_json(write(reply, make_head(request, target, shown)))
+        return recording.keep(answer_json(write(reply, make_head(request, target, shown))))
 
 
 async def encode(
     events: AsyncIterator[StreamEvent], encoder: StreamEncoder, recording: Recording
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Write a stream's events in a dialect, and note in passing what they tell."""
     with recording.streaming():
         async for event in events:

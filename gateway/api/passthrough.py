@@ -4,9 +4,11 @@
 body what is to be sent.
 """
 
+import logging
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus, urlencode
 
@@ -15,10 +17,16 @@ from sanic.compat import Header
 
 from gateway.api.guard import LLM, LLM_RAW, Endpoint
 from gateway.api.inference import caller_of, find_route
+from gateway.api.recording import Recording
 from gateway.api.services import GatewayRequest
 from gateway.dialects.reading import Fields, open_body
-from gateway.errors import Forbidden, InvalidRequest, NotFound, RequestTooLarge
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RequestTooLarge
+from gateway.routing.login import blank_secrets
+from gateway.routing.names import Target
 from gateway.settings import ProviderSettings, Settings
+from gateway.upstream import Answer
+
+log = logging.getLogger(__name__)
 
 METHODS = "GET HEAD POST PUT PATCH DELETE"
 
@@ -164,16 +172,37 @@ async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw:
     caller = caller_of(request)
     headers = forwarded(raw.headers)
     given = {name for name, _ in headers}  # a version of its API that the client names wins over ours
-    headers += [pair for pair in services.router.credential_headers(provider, caller) if pair[0].lower() not in given]
-    async with services.upstream.exchange(
-        provider, raw.method, raw.path, headers=headers, body=raw.body, request_id=request.request_id
-    ) as answer:
-        response: Any = await request.respond(
-            status=answer.status, headers=passed_back(answer.headers), content_type=answer.header("content-type")
-        )
+    credentials = await services.router.credential_headers(provider, caller)
+    headers += [pair for pair in credentials if pair[0].lower() not in given]
+    with Recording(request, asked="") as recording:
+        recording.aimed_at(Target(provider=provider.name, model=""))
+        async with services.upstream.exchange(
+            provider, raw.method, raw.path, headers=headers, body=raw.body, request_id=request.request_id
+        ) as answer:
+            recording.answered(answer.status)
+            if answer.status == 401:
+                services.router.note_refused(provider, credentials)
+            clean = partial(blank_secrets, provider=provider, sent=credentials) if answer.status >= 400 else bytes
+            recording.ended(await _pass_back(request, answer, clean))
+
+
+async def _pass_back(request: GatewayRequest, answer: Answer, clean: Callable[[bytes], bytes]) -> GatewayError | None:
+    """Send an answer back as it comes, each piece cleaned; gives the error that broke it off, if one did."""
+    response: Any = await request.respond(
+        status=answer.status, headers=passed_back(answer.headers), content_type=answer.header("content-type")
+    )
+    try:
         async for piece in answer:
-            await response.send(piece)
-        await response.eof()
+            await response.send(clean(piece))
+    except GatewayError as error:
+        log.warning("%s %s: the answer broke off: %s", request.method, request.path, error.message)
+        request.outcome = error.message
+        connection: Any = request.transport
+        if connection is not None:
+            connection.abort()  # the only way left to say that this is not the end
+        return error
+    await response.eof()
+    return None
 
 
 def clean_path(path: str) -> str:

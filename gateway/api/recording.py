@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from sanic.response import HTTPResponse
+
 from gateway.api.errors import describe
 from gateway.api.services import GatewayRequest
 from gateway.dialects.passing import Seen
@@ -31,11 +33,18 @@ class Recording:
         self._finished: str | None = None
         self._partial = False
         self._failed: GatewayError | None = None
+        self._status = 200
+        self._body: bytes | None = None
 
     def aimed_at(self, target: Target) -> None:
         """Note who is being asked."""
         self._provider = target.provider
         self._model = target.model
+
+    def keep(self, response: HTTPResponse) -> HTTPResponse:
+        """Keep the body of a whole answer for the call log, which takes it only with LOG_BODIES; gives it back."""
+        self._body = response.body
+        return response
 
     def used(self, usage: Usage | None) -> None:
         """Note what a whole answer has cost."""
@@ -72,6 +81,10 @@ class Recording:
         finally:
             metrics.stream_closed()
 
+    def answered(self, status: int) -> None:
+        """Note the status of an answer that goes back as it is, whatever it says."""
+        self._status = status
+
     def ended(self, failed: GatewayError | None) -> None:
         """Note the error that ended a stream early."""
         self._failed = failed
@@ -91,7 +104,7 @@ class Recording:
         elif failed is not None:
             self._write(describe(failed, "").status, failed.message)
         else:
-            self._write(200, None)
+            self._write(self._status, None)
 
     def _write(self, status: int, error: str | None) -> None:
         request, metrics = self._request, self._request.services.metrics
@@ -101,6 +114,7 @@ class Recording:
         if self._first_token is not None:
             metrics.first_token(provider, self._model, self._first_token)
         usage = self._usage
+        keeps_bodies = request.services.settings.log_bodies
         if usage is not None:
             metrics.tokens(provider, self._model, "prompt", usage.prompt_tokens)
             metrics.tokens(provider, self._model, "completion", usage.completion_tokens)
@@ -125,5 +139,11 @@ class Recording:
                 finish_reason=self._finished,
                 partial=self._partial,
                 error=error,
+                request_body=_readable(request.body) if keeps_bodies else None,
+                response_body=_readable(request.sent or self._body) if keeps_bodies else None,
             )
         )
+
+
+def _readable(body: bytes | bytearray | None) -> str | None:
+    return bytes(body).decode("utf-8", "replace") if body else None

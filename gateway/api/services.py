@@ -1,9 +1,11 @@
 """The wired objects that handlers may use, and the types of app and request that carry them."""
 
 import asyncio
+import itertools
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +27,12 @@ from gateway.upstream import Upstream
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+def count_ids() -> Iterator[str]:
+    """Give ids that nobody else gives: what is random in them is drawn once, when the process begins to serve."""
+    mine = secrets.token_hex(8)
+    return (f"{mine}{number:08x}" for number in itertools.count())
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
     """Everything that handlers may use; made once for each app by `gateway.app.create_app`."""
@@ -40,6 +48,7 @@ class Services:
     metrics: Metrics
     calls: CallLog
     started: float = field(default_factory=time.monotonic)
+    ids: Iterator[str] = field(default_factory=count_ids)
     #: set when the server begins to stop: what would go on for ever, such as the live feed, ends then
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,7 +64,7 @@ else:
 class GatewayRequest(_Base):
     """A request with what the guard has found out about it."""
 
-    __slots__ = ("allowance", "began", "caller", "known_as", "outcome")
+    __slots__ = ("allowance", "began", "caller", "known_as", "outcome", "sent")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,13 +73,14 @@ class GatewayRequest(_Base):
         self.caller: Identity | None = None
         self.allowance: Allowance | None = None
         self.outcome: str | None = None
+        self.sent: bytearray | None = None  # of a stream, for the call log
 
     @property
     def request_id(self) -> str:
         """The caller's own id of the request if it is a sane token (API.md 1.7), else a new one."""
         if self.known_as is None:
             inbound = self.headers.get("x-request-id", "")
-            self.known_as = inbound if _SANE_ID.fullmatch(inbound) else f"req_{secrets.token_hex(12)}"
+            self.known_as = inbound if _SANE_ID.fullmatch(inbound) else f"req_{next(self.services.ids)}"
         return self.known_as
 
     @property

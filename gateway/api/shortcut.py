@@ -4,9 +4,10 @@ Only the model's name and the credentials change. Where the route leads elsewher
 is not well formed, it is the long way after all: decoded into messages and written anew.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Generic
 
 from sanic.response import HTTPResponse
@@ -18,9 +19,12 @@ from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects.base import Dialect, ParsedT
 from gateway.dialects.envelope import Envelope
 from gateway.dialects.passing import Passage
+from gateway.errors import GatewayError
 from gateway.providers.base import UpstreamRequest
-from gateway.routing.names import Target
+from gateway.routing.names import Route, Target
 from gateway.routing.router import MAX_REPLY_BYTES, Opened
+
+END_SECONDS = 0.2
 
 #: what a client may say to the provider beside the body
 _NATIVE_HEADERS = ("anthropic-version", "anthropic-beta", "openai-organization", "openai-project", "openai-beta")
@@ -35,12 +39,13 @@ async def answer_natively(request: GatewayRequest, dialect: Dialect[ParsedT], pa
     native = _Native(request, dialect, passage, envelope)
     with Recording(request, asked=envelope.model, stream=envelope.stream) as recording:
         recording.aimed_at(route.targets[0])
-        async with request.services.router.open(route, native.write, caller_of(request)) as opened:
+        if envelope.stream:
+            form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=passage.fail)
+            recording.ended(await send_stream(request, native.pieces(route, recording), form))
+            return None
+        async with native.open(route) as opened:
             recording.aimed_at(opened.target)
-            if envelope.stream:
-                await native.send(opened, recording)
-                return None
-            return await native.answer(opened, recording)
+            return recording.keep(await native.answer(opened, recording))
 
 
 @dataclass
@@ -51,10 +56,13 @@ class _Native(Generic[ParsedT]):
     dialect: Dialect[ParsedT]
     passage: Passage
     envelope: Envelope
+    _parsed: ParsedT | None = None
 
-    @cached_property
+    @property
     def parsed(self) -> ParsedT:
-        return self.dialect.parse(self.request.body)
+        if self._parsed is None:
+            self._parsed = self.dialect.parse(self.request.body)
+        return self._parsed
 
     def passes(self, target: Target) -> str | None:
         return self.request.services.router.native_path(target, self.passage.wire)
@@ -80,34 +88,43 @@ class _Native(Generic[ParsedT]):
         head = make_head(self.request, opened.target, self.envelope.model)
         return answer_json(self.dialect.write_reply(self.parsed, reply, head), headers)
 
-    async def send(self, opened: Opened, recording: Recording) -> None:
-        dialect = self.dialect
-        pieces = self._pieces(opened, recording) if self.passes(opened.target) else self._encoded(opened, recording)
-        form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=self.passage.fail)
-        recording.ended(await send_stream(self.request, pieces, form))
+    def open(self, route: Route) -> AbstractAsyncContextManager[Opened]:
+        return self.request.services.router.open(route, self.write, caller_of(self.request))
 
-    async def _encoded(self, opened: Opened, recording: Recording, begun: bytes = b"") -> AsyncIterator[bytes]:
+    async def pieces(self, route: Route, recording: Recording) -> AsyncIterator[bytes]:
+        async with self.open(route) as opened:
+            recording.aimed_at(opened.target)
+            write = self._pieces if self.passes(opened.target) else self._encoded
+            async with aclosing(write(opened, recording)) as frames:
+                async for frame in frames:
+                    yield frame
+
+    async def _encoded(self, opened: Opened, recording: Recording, begun: bytes = b"") -> AsyncGenerator[bytes, None]:
         head = make_head(self.request, opened.target, self.envelope.model, opened.request.warnings)
         events = self.request.services.router.decode(opened, begun)
-        async for frame in encode(events, self.dialect.events(self.parsed, head), recording):
-            yield frame
+        async with aclosing(encode(events, self.dialect.events(self.parsed, head), recording)) as frames:
+            async for frame in frames:
+                yield frame
 
-    async def _pieces(self, opened: Opened, recording: Recording) -> AsyncIterator[bytes]:
+    async def _pieces(self, opened: Opened, recording: Recording) -> AsyncGenerator[bytes, None]:
         begun, good = await self._take_first(opened)
         if not good:
-            async for frame in self._encoded(opened, recording, begun):
-                yield frame
+            async with aclosing(self._encoded(opened, recording, begun)) as encoded:
+                async for frame in encoded:
+                    yield frame
             return
         stream = self.passage.stream(self.envelope)
         try:
             with recording.streaming():
-                for frame in stream.feed(begun):
-                    yield frame
-                async for piece in opened.answer:
+                piece: bytes | None = begun
+                while piece is not None:
                     frames = stream.feed(piece)
                     recording.looked(stream.seen)
+                    if stream.seen.ended:
+                        await _take_end(opened)  # first, so that nothing can come between the end mark and the end
                     for frame in frames:
                         yield frame
+                    piece = None if stream.seen.ended else await anext(opened.answer, None)
                 for frame in stream.finish():
                     yield frame
         finally:
@@ -122,3 +139,11 @@ class _Native(Generic[ParsedT]):
             if frame is not None:
                 return begun, self.passage.begins_well(frame)
         return begun, False
+
+
+async def _take_end(opened: Opened) -> None:
+    """Wait a moment for the end behind the end mark, so that the connection can be used again."""
+    with suppress(TimeoutError, GatewayError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in opened.answer:
+                pass

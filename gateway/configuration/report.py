@@ -18,7 +18,8 @@ def report(settings: Settings) -> list[str]:
     lines.append(f"  default    {settings.default_provider}")
     lines.append(f"  auth       {_auth(settings)}")
     lines.append(f"  limits     {_limits(settings)}")
-    lines.append(f"  executor   {settings.executor_url}{'' if settings.executor_secret else ' (no shared secret)'}")
+    executor = without_password(settings.executor_url)
+    lines.append(f"  executor   {executor}{'' if settings.executor_secret else ' (no shared secret)'}")
     if settings.generated_key:
         lines.append(f"  access key {settings.generated_key}  (made for this run, shown only here)")
     lines += [f"  note: {note}" for note in settings.notes]

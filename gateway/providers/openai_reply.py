@@ -99,7 +99,7 @@ def read_text(content: Any, depth: int = 4) -> str | None:
     if depth == 0:
         return None
     if isinstance(content, dict):
-        if content.get("type") in {"thinking", "reasoning"}:
+        if content.get("type") in ("thinking", "reasoning"):
             return None
         return read_text(content.get("text", content.get("content")), depth - 1)
     if isinstance(content, list):

@@ -218,7 +218,7 @@ def _text(request: dict[str, Any], messages: list[dict[str, Any]], place: int) -
     else:
         text = f'This is the stub provider: you said "{_last_words(messages)}"{_pictures(messages)}'
     return (
-        text if place == 0 or wanted.get("type") in {"json_schema", "json_object"} else f"{text} (answer {place + 1})"
+        text if place == 0 or wanted.get("type") in ("json_schema", "json_object") else f"{text} (answer {place + 1})"
     )
 
 
@@ -249,8 +249,8 @@ def _thought(request: dict[str, Any], messages: list[dict[str, Any]]) -> str:
         return said
     thinking = request.get("thinking")
     asked = (
-        request.get("reasoning_effort") not in {None, "none"}
-        or request.get("think") not in {None, False, "none"}
+        request.get("reasoning_effort") not in (None, "none")
+        or request.get("think") not in (None, False, "none")
         or (isinstance(thinking, dict) and thinking.get("type") != "disabled")
     )
     if not asked and request.get("model") != "stub-reasoning":

@@ -24,7 +24,7 @@ class Conditions:
     """The conditions of all providers of one process.
 
     `rest_seconds` of 0 switches resting off. `report` is told the provider's name and whether it has gone up or
-    down, at each change.
+    down, at each change; `report_rest` for how many seconds it is left alone from now on, 0 when that is over early.
     """
 
     def __init__(
@@ -33,10 +33,12 @@ class Conditions:
         *,
         clock: Callable[[], float] = time.monotonic,
         report: Callable[[str, bool], None] = lambda _name, _up: None,
+        report_rest: Callable[[str, float], None] = lambda _name, _seconds: None,
     ) -> None:
         self._rest_seconds = rest_seconds
         self._clock = clock
         self._report = report
+        self._report_rest = report_rest
         self._known: dict[str, Condition] = {}
 
     def of(self, provider: str) -> Condition:
@@ -52,7 +54,9 @@ class Conditions:
         """Note that a provider answered properly, be it with a refusal."""
         condition = self.of(provider)
         condition.failures = 0
-        condition.resting_until = 0.0
+        if condition.resting_until:
+            condition.resting_until = 0.0
+            self._report_rest(provider, 0.0)
         self._turn(provider, condition, reachable=True)
 
     def note_failure(self, provider: str, *, reachable: bool) -> None:
@@ -60,7 +64,10 @@ class Conditions:
         condition = self.of(provider)
         condition.failures += 1
         if self._rest_seconds > 0 and condition.failures >= FAILURES_UNTIL_REST:
+            rested = self.rest_left(provider) > 0
             condition.resting_until = self._clock() + self._rest_seconds
+            if not rested:
+                self._report_rest(provider, self._rest_seconds)
         self._turn(provider, condition, reachable=reachable)
 
     def _turn(self, provider: str, condition: Condition, *, reachable: bool) -> None:

@@ -1,69 +1,39 @@
-"""Choose a provider, call it, try again, fall back.
+"""Choose a provider and call it: the one door to providers for the rooms above.
 
-A call goes to the targets of its route in order. Against each it is tried `retries` times more after what may pass
-by itself (no connection, 408, 429, 5xx), with a jittered pause, or with the provider's own Retry-After when that
-is short. All of this ends with the first byte that goes to the client: a stream that has begun is never retried.
+`names` finds the targets of a request, `attempts` tries them, and what comes back is read by the vendor's own file.
 """
 
-import asyncio
 import logging
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
-from gateway.errors import (
-    CredentialsRefused,
-    GatewayError,
-    ProviderError,
-    ProviderNotConfigured,
-    TimedOut,
-    Unavailable,
-    Unsupported,
-    UnusableAnswer,
-)
+from gateway.errors import GatewayError, Unsupported, UnusableAnswer
 from gateway.messages.chat import ChatReply, ChatRequest, Options, StreamEvent
 from gateway.messages.embeddings import EmbeddingsReply, EmbeddingsRequest
 from gateway.messages.models import Model
 from gateway.providers import VENDORS
 from gateway.providers.base import Chat, Embeddings, Models, UpstreamRequest, Vendor
+from gateway.routing.attempts import Attempts, Call, Opened
 from gateway.routing.conditions import Conditions
+from gateway.routing.login import Caller, Headers, Logins
 from gateway.routing.names import Owners, Route, Target, find_route
 from gateway.settings import ProviderSettings, Settings
-from gateway.upstream import Answer, Upstream
+from gateway.upstream import Upstream
+from gateway.upstream.oauth import Tokens
+
+__all__ = ["MAX_REPLY_BYTES", "Caller", "ChatStream", "Opened", "Router"]
 
 log = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
-MAX_ERROR_BYTES = 64 * 1024
-LONGEST_RETRY_AFTER = 5.0  # seconds; a longer one goes to the client at once (API.md 6)
 MAX_PAGES = 20
-
-#: kinds that take the caller's own key when the gateway wants none (API.md 1.5)
-_OPENAI_KINDS = frozenset({"openai", "lmstudio", "openai-compatible"})
 
 Capable = TypeVar("Capable", bound=Vendor)
 Read = TypeVar("Read")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
-    """What a call carries from its caller: the request's id, and a key of the caller's own for the provider."""
-
-    request_id: str
-    key: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
-    """A provider's good answer, its body still to be read."""
-
-    target: Target
-    request: UpstreamRequest
-    answer: Answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,11 +48,24 @@ class ChatStream:
 class Router:
     """Calls providers for the rooms above; made once for each process."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, conditions: Conditions, owners: Owners) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        conditions: Conditions,
+        owners: Owners,
+        tokens: Tokens | None = None,
+    ) -> None:
         self._settings = settings
-        self._upstream = upstream
         self._owners = owners
+        self._tokens = tokens or Tokens(upstream)
+        self._logins = Logins(settings, self._tokens)
+        self._attempts = Attempts(settings, upstream, conditions, self._logins)
         self.conditions = conditions
+
+    async def stop(self) -> None:
+        """Stop what runs in the background."""
+        await self._tokens.stop()
 
     def find(self, asked: str, provider: str | None = None) -> Route:
         """Find where a model leads; see `routing.names.find_route`."""
@@ -90,18 +73,28 @@ class Router:
 
     async def chat(self, route: Route, chat: ChatRequest, caller: Caller) -> tuple[Target, ChatReply]:
         """Get a whole answer."""
-        async with self.open(route, lambda target: self.write_chat(target, chat), caller) as opened:
-            return opened.target, self.read_chat(opened, await opened.answer.read(MAX_REPLY_BYTES))
+        opened, reply = await self._fetch(route, lambda target: self.write_chat(target, chat), caller, self.read_chat)
+        return opened.target, reply
 
     @asynccontextmanager
     async def chat_stream(self, route: Route, chat: ChatRequest, caller: Caller) -> AsyncIterator[ChatStream]:
-        """Open a streamed answer; leaving the context closes the connection to the provider."""
-        async with self.open(route, lambda target: self.write_chat(target, chat), caller) as opened:
-            events = self.decode(opened)
-            try:
-                yield ChatStream(target=opened.target, warnings=opened.request.warnings, events=events)
-            finally:
-                await events.aclose()
+        """Open a streamed answer; leaving the context closes the connection to the provider.
+
+        It is open when the first event is there: what goes wrong before leads to a retry or a fallback.
+        """
+        async with AsyncExitStack() as stack:
+            call = Call(write=lambda target: self.write_chat(target, chat), caller=caller, stack=stack)
+            opened, (first, events) = await self._attempts.make(route.targets, call, self._begin)
+            stack.push_async_callback(events.aclose)
+            yield ChatStream(target=opened.target, warnings=opened.request.warnings, events=_continue(first, events))
+
+    async def _begin(self, opened: Opened) -> tuple[StreamEvent | None, AsyncGenerator[StreamEvent, None]]:
+        events = self.decode(opened)
+        try:
+            return await anext(events, None), events
+        except BaseException:
+            await events.aclose()
+            raise
 
     async def embeddings(
         self, route: Route, request: EmbeddingsRequest, caller: Caller
@@ -112,15 +105,15 @@ class Router:
             vendor = self._vendor(target.provider, Embeddings)
             return vendor.embeddings_request(msgspec.structs.replace(request, model=target.model))
 
-        async with self.open(route, write, caller) as opened:
-            vendor = self._vendor(opened.target.provider, Embeddings)
-            reply = _read(opened, await opened.answer.read(MAX_REPLY_BYTES), vendor.embeddings_reply)
-        if len(reply.vectors) != len(request.input):
-            raise UnusableAnswer(
-                f"{opened.target.provider} gave {len(reply.vectors)} vectors for {len(request.input)} inputs.",
-                provider=opened.target.provider,
-                model=opened.target.model,
-            )
+        def read(opened: Opened, body: bytes) -> EmbeddingsReply:
+            reply = _read(opened, body, self._vendor(opened.target.provider, Embeddings).embeddings_reply)
+            if len(reply.vectors) != len(request.input):
+                raise UnusableAnswer(
+                    f"{opened.target.provider} gave {len(reply.vectors)} vectors for {len(request.input)} inputs."
+                )
+            return reply
+
+        opened, reply = await self._fetch(route, write, caller, read)
         return opened.target, msgspec.structs.replace(reply, warnings=(*opened.request.warnings, *reply.warnings))
 
     async def models(self, provider: str, caller: Caller) -> tuple[Model, ...]:
@@ -129,14 +122,32 @@ class Router:
         route = Route(asked="", targets=(Target(provider=provider, model=""),))
         found: list[Model] = []
         page: str | None = None
+
+        def write(_target: Target) -> UpstreamRequest:
+            return vendor.models_request(page)
+
+        def read(opened: Opened, body: bytes) -> tuple[tuple[Model, ...], str | None]:
+            return _read(opened, body, vendor.models_reply)
+
         for _ in range(MAX_PAGES):
-            request = vendor.models_request(page)
-            async with self.open(route, lambda _target, request=request: request, caller) as opened:  # type: ignore[misc]  # mypy cannot type a default in a lambda
-                models, page = _read(opened, await opened.answer.read(MAX_REPLY_BYTES), vendor.models_reply)
+            _, (models, page) = await self._fetch(route, write, caller, read)
             found.extend(models)
             if page is None:
                 break
         return tuple(found)
+
+    async def _fetch(
+        self,
+        route: Route,
+        write: Callable[[Target], UpstreamRequest],
+        caller: Caller,
+        read: Callable[[Opened, bytes], Read],
+    ) -> tuple[Opened, Read]:
+        async def take(opened: Opened) -> Read:
+            return read(opened, await opened.answer.read(MAX_REPLY_BYTES))
+
+        async with AsyncExitStack() as stack:
+            return await self._attempts.make(route.targets, Call(write=write, caller=caller, stack=stack), take)
 
     @asynccontextmanager
     async def open(
@@ -144,22 +155,18 @@ class Router:
     ) -> AsyncIterator[Opened]:
         """Send what `write` makes of a target until one gives a good answer; raises the last error if none does."""
         async with AsyncExitStack() as stack:
-            yield await self._try_targets(route.targets, write, caller, stack)
-
-    def credential_headers(self, provider: ProviderSettings, caller: Caller) -> tuple[tuple[str, str], ...]:
-        """Give the headers that let us in at a provider: the caller's own key where it brings one, else ours."""
-        vendor = VENDORS[provider.kind]
-        takes_callers = provider.kind in _OPENAI_KINDS or self._settings.auth.enabled
-        key = (caller.key if takes_callers else None) or provider.api_key
-        if key:
-            return vendor.credential_headers(key)
-        if vendor.needs_key and provider.oauth is None:
-            raise ProviderNotConfigured(
-                f"The provider {provider.name!r} needs a key and has none: set {provider.name.upper()}_API_KEY "
-                "or its api_key in the config file.",
-                provider=provider.name,
+            opened, _ = await self._attempts.make(
+                route.targets, Call(write=write, caller=caller, stack=stack), _take_nothing
             )
-        return vendor.credential_headers("")
+            yield opened
+
+    async def credential_headers(self, provider: ProviderSettings, caller: Caller) -> Headers:
+        """Give the headers that let us in at a provider: the caller's own key where it brings one, else ours."""
+        return (await self._logins.find(provider, caller)).headers
+
+    def note_refused(self, provider: ProviderSettings, headers: Headers) -> None:
+        """Note that a provider has answered 401 to these headers: an OAuth token among them is not used again."""
+        self._logins.note_refused(provider, headers)
 
     def _vendor(self, provider: str, capability: type[Capable]) -> Capable:
         vendor = VENDORS[self._settings.providers[provider].kind]
@@ -185,105 +192,6 @@ class Router:
         options = add_defaults(chat.options, target.options)
         vendor = self._vendor(target.provider, Chat)
         return vendor.chat_request(msgspec.structs.replace(chat, model=target.model, options=options))
-
-    async def _try_targets(
-        self,
-        targets: Iterable[Target],
-        write: Callable[[Target], UpstreamRequest],
-        caller: Caller,
-        stack: AsyncExitStack,
-    ) -> Opened:
-        failure: GatewayError | None = None
-        for target in targets:
-            if rest := self.conditions.rest_left(target.provider):
-                failure = failure or Unavailable(
-                    f"{target.provider} has failed repeatedly and is being left alone for a moment.",
-                    provider=target.provider,
-                    model=target.model,
-                    retry_after=rest,
-                )
-                continue
-            try:
-                return await self._try_target(target, write(target), caller, stack)
-            except GatewayError as error:
-                if not may_pass(error):
-                    raise
-                failure = error
-                log.warning("%s failed: %s", target.provider, error.message)
-        assert failure is not None
-        failure.given_up = True
-        raise failure
-
-    async def _try_target(
-        self, target: Target, request: UpstreamRequest, caller: Caller, stack: AsyncExitStack
-    ) -> Opened:
-        provider = self._settings.providers[target.provider]
-        given = {name for name, _ in request.headers}
-        credentials = [pair for pair in self.credential_headers(provider, caller) if pair[0] not in given]
-        headers = (*request.headers, *credentials)
-        for attempt in range(provider.retries + 1):
-            try:
-                answer = await self._send(provider, target, request, headers, caller, stack)
-            except GatewayError as error:
-                if attempt == provider.retries or not may_pass(error) or (error.retry_after or 0) > LONGEST_RETRY_AFTER:
-                    raise
-                await asyncio.sleep(error.retry_after or pause_before(attempt))
-            else:
-                return Opened(target=target, request=request, answer=answer)
-        raise AssertionError("unreachable")
-
-    async def _send(
-        self,
-        provider: ProviderSettings,
-        target: Target,
-        request: UpstreamRequest,
-        headers: tuple[tuple[str, str], ...],
-        caller: Caller,
-        stack: AsyncExitStack,
-    ) -> Answer:
-        async with AsyncExitStack() as attempt:
-            if request.body:
-                headers = (("content-type", "application/json"), *headers)
-            try:
-                answer = await attempt.enter_async_context(
-                    self._upstream.exchange(
-                        provider,
-                        request.method,
-                        request.path,
-                        headers=headers,
-                        body=request.body,
-                        request_id=caller.request_id,
-                    )
-                )
-                if answer.status >= 400:
-                    raise await self._explain(provider, answer)
-            except GatewayError as error:
-                error.provider = provider.name
-                error.model = target.model or None
-                self._note(provider.name, error)
-                raise
-            self.conditions.note_answer(provider.name)
-            stack.push_async_exit(attempt.pop_all())
-            return answer
-
-    async def _explain(self, provider: ProviderSettings, answer: Answer) -> GatewayError:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
-        body = await answer.read(MAX_ERROR_BYTES)
-        error = VENDORS[provider.kind].explain_error(answer.status, headers, body)
-        error.retry_after = read_retry_after(headers) or error.retry_after
-        if isinstance(error, ProviderError):
-            error.request_id = headers.get("x-request-id") or headers.get("request-id")
-        if isinstance(error, CredentialsRefused):
-            log.warning("%s refused the gateway's credentials (%s)", provider.name, answer.status)
-        return error
-
-    def _note(self, provider: str, error: GatewayError) -> None:
-        if isinstance(error, Unavailable | TimedOut):
-            self.conditions.note_failure(provider, reachable=False)
-        elif may_pass(error) and not (isinstance(error, ProviderError) and error.status == 429):
-            self.conditions.note_failure(provider, reachable=True)
-        else:
-            self.conditions.note_answer(provider)
 
     def read_chat(self, opened: Opened, body: bytes) -> ChatReply:
         """Read a whole answer."""
@@ -318,29 +226,18 @@ def _read(opened: Opened, body: bytes, decode: Callable[[bytes], Read]) -> Read:
         raise
 
 
-def may_pass(error: GatewayError) -> bool:
-    """Whether the same request may succeed a moment later, or elsewhere (API.md 3.8)."""
-    if isinstance(error, ProviderError):
-        return error.status in (408, 429) or error.status >= 500
-    return isinstance(error, Unavailable | TimedOut)
-
-
-def pause_before(attempt: int) -> float:
-    """Give the seconds to wait before trying again: 0.25, 0.5, 1 …, each with full jitter upwards from the half."""
-    longest = min(4.0, 0.25 * 2**attempt)
-    return random.uniform(longest / 2, longest)  # noqa: S311  # spreads load, guards nothing
-
-
-def read_retry_after(headers: dict[str, str]) -> float | None:
-    """Read `retry-after-ms` (milliseconds) or `retry-after` (seconds) of an answer; a date is not read."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if 0 <= seconds < 86400 * 7:
-            return seconds
+async def _take_nothing(_opened: Opened) -> None:
     return None
+
+
+async def _continue(
+    first: StreamEvent | None, events: AsyncGenerator[StreamEvent, None]
+) -> AsyncGenerator[StreamEvent, None]:
+    """Give an event that is there already, then the others."""
+    if first is not None:
+        yield first
+    async for event in events:
+        yield event
 
 
 def add_defaults(options: Options, defaults: Any) -> Options:

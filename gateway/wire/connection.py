@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         """Write a request and give its answer as soon as the head of it is there.
 
         `head` ends with the empty line. A streamed body goes out as it is when `length` tells its size, else in
-        chunks. Should the final answer come before the body has gone, the rest of the body is not sent.
+        chunks; it goes on going out beside an answer that comes early, until that answer is complete.
         """
         response = self._begin(head_request=head_request, read_seconds=timeouts.read)
         try:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from docker import APIClient
+from docker.errors import APIError
 
 from executor import runs
 from executor.runs import Policy
@@ -158,6 +159,13 @@ class Box:
         with contextlib.suppress(AttributeError):
             self.hang_up()
         self._client.close()
+
+    def is_logged(self, text: bytes) -> bool:
+        """Whether the engine has kept something that the box wrote."""
+        try:
+            return text in self._client.logs(self.id)
+        except APIError:
+            return False
 
     def wait(self, seconds: float) -> int:
         return int(self._client.wait(self.id, timeout=seconds)["StatusCode"])

@@ -60,16 +60,17 @@ class MemoryBox:
 
 
 class MemoryEngine:
-    """Makes `MemoryBox`es; fails with `trouble` as long as it is set."""
+    """Makes `MemoryBox`es; fails with `trouble` as long as it is set, or never answers if it `hangs`."""
 
     def __init__(self) -> None:
         self.boxes: list[MemoryBox] = []
         self.trouble: ExecutorError | None = None
+        self.hangs = False
         self.tries = 0
 
     async def create(self, policy: Policy) -> MemoryBox:
         self.tries += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(3600 if self.hangs else 0)
         if self.trouble is not None:
             raise self.trouble
         box = MemoryBox(f"box-{len(self.boxes)}", policy)

@@ -14,6 +14,8 @@ import pytest
 from executor.settings import VARIABLES
 from tests.executor.conftest import ROOT, SECRET, Executor, boxes, running
 
+MANY = 20
+GONE_SECONDS = 5.0
 SLEEP = "print('begun', flush=True)\nimport time\ntime.sleep({})\n'slept'"
 
 
@@ -96,23 +98,27 @@ def test_a_second_signal_cancels_what_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.docker
-def test_what_a_killed_executor_leaves_ends_by_itself_and_is_removed_by_the_next(tmp_path: Path) -> None:
-    with running(tmp_path) as other, running(tmp_path) as killed:
+def test_what_an_executor_killed_in_the_middle_of_many_runs_leaves_is_gone_soon_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as other, running(tmp_path, MAX_CONCURRENT=str(MANY)) as killed:
         mine, foreign = killed.owner(), other.owner()
         assert mine != foreign
-        with concurrent.futures.ThreadPoolExecutor() as threads:
-            runs = [threads.submit(killed.execute, SLEEP.format(30), timeout_seconds=40) for _ in range(4)]
-            wait_for_runs(killed, 4)
+        with concurrent.futures.ThreadPoolExecutor(MANY) as threads:
+            runs = [threads.submit(killed.execute, SLEEP.format(30), timeout_seconds=40) for _ in range(MANY)]
+            killed.wait(lambda: len(boxes(mine, state="running")) >= MANY)
+            wait_for_runs(killed, MANY)
             kept = boxes(foreign)
             killed.process.kill()
             killed.process.wait()
             assert all(run.exception(timeout=5) for run in runs)
         left = boxes(mine)
-        assert len(left) >= 4
+        assert len(left) >= MANY
         other.wait(lambda: not boxes(mine, state="running"), 5)
-        with running(tmp_path, EXECUTOR_PORT=killed.url.rpartition(":")[2]) as restarted:
+        with running(tmp_path, ready=False, EXECUTOR_PORT=killed.url.rpartition(":")[2]) as restarted:
+            restarted.wait(lambda: not set(left) & set(boxes(mine)), GONE_SECONDS)
+            restarted.wait(lambda: restarted.health()["status"] == "healthy")
             assert restarted.owner() == mine
-            assert not set(left) & set(boxes(mine))
         assert boxes(mine) == []
         assert set(kept) <= set(boxes(foreign))
 

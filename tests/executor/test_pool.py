@@ -72,24 +72,6 @@ def test_a_burst_is_answered_or_refused_and_never_a_pile_of_containers(tmp_path:
         executor.wait(lambda: len(boxes(owner)) <= 4)
 
 
-def test_many_runs_leave_descriptors_threads_and_boxes_as_they_were(executor: Executor) -> None:
-    def count() -> tuple[int, int]:
-        own = Path("/proc") / str(executor.process.pid)
-        return len(list((own / "fd").iterdir())), len(list((own / "task").iterdir()))
-
-    def load() -> tuple[int, int]:
-        with concurrent.futures.ThreadPoolExecutor(4) as threads:
-            answers = list(threads.map(lambda number: executor.execute("1", input=number), range(16)))
-        assert {answer["status"] for answer in answers} == {"ok"}
-        executor.wait(lambda: len(boxes(executor.owner())) == ready(executor) >= 2)
-        return count()
-
-    descriptors, tasks = load()
-    descriptors_after, tasks_after = load()
-    assert descriptors_after <= descriptors + 8
-    assert tasks_after <= tasks + 2
-
-
 def test_whoever_waits_too_long_is_told_so(tmp_path: Path) -> None:
     limits = {"MAX_CONCURRENT": "1", "QUEUE_SECONDS": "0.2"}
     with running(tmp_path, **limits) as executor, concurrent.futures.ThreadPoolExecutor() as threads:

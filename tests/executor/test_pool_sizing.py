@@ -163,3 +163,17 @@ async def test_a_box_that_is_lost_before_the_code_begins_is_replaced_once(pool: 
     with pytest.raises(SandboxLost):
         await runner.run(run)
     assert runner.active() == []
+
+
+async def test_an_engine_that_hangs_is_not_waited_for(
+    pool: Pool, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pooling, "WAIT_SECONDS", 0.05)
+    troubles: list[None] = []
+    pool.on_trouble = lambda: troubles.append(None)
+    engine.hangs = True
+    for _ in range(2):
+        pool.retire((await pool.claim(POLICY))[0])
+    with pytest.raises(SandboxUnavailable, match="got ready within"):
+        await pool.claim(POLICY)
+    assert troubles

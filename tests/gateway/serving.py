@@ -1,10 +1,12 @@
 """A whole gateway on loopback, made from environment variables as a user would, and fakes of the vendors behind it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,6 +32,8 @@ async def gateway(folder: Path, *argv: str, **environ: str) -> AsyncIterator[htt
 
 PROVIDER_KEY = "sk-provider-key-0123456789abcdef"
 """What every fake that knows keys wants to see."""
+GATEWAY_KEY = "sk-gateway-key-0123456789abcdef"
+"""What a gateway with auth on wants to see, and no provider may ever see."""
 
 
 class FakeCompatible(FakeOpenAI):
@@ -51,6 +55,14 @@ class Town:
     def openai(self) -> Fake:
         return self.fakes["openai"]
 
+    async def settle(self) -> None:
+        """Wait until nobody asks for models any more, so that what the fakes are told is for the next request."""
+        await self.client.post("/v1/models/refresh", json={})
+        asked = -1
+        while asked != (asked := sum(len(fake.received) for fake in self.fakes.values())):
+            await asyncio.sleep(0.05)
+        self.clear()
+
     def clear(self) -> None:
         """Forget what the fakes were asked and told to do."""
         for fake in self.fakes.values():
@@ -61,8 +73,14 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path, *argv: str, **environ: str) -> AsyncIterator[Town]:
-    """Serve a fake of each vendor, and a gateway in front of them; no provider is ever rested."""
+async def town(
+    folder: Path, *argv: str, models: Mapping[str, Any] | None = None, **environ: str
+) -> AsyncIterator[Town]:
+    """Serve a fake of each vendor, and a gateway in front of them; no provider is ever rested.
+
+    `models` goes to the config file. Beside the well-known providers there are two of kind openai-compatible: `slow`
+    is `compat` waited for 0.3 s, `down` is not there.
+    """
     fakes: dict[str, Fake] = {
         "openai": FakeOpenAI(PROVIDER_KEY),
         "compat": FakeCompatible(PROVIDER_KEY),
@@ -73,6 +91,14 @@ async def town(folder: Path, *argv: str, **environ: str) -> AsyncIterator[Town]:
     }
     async with AsyncExitStack() as stack:
         urls = {name: await stack.enter_async_context(serve(fake.app)) for name, fake in fakes.items()}
+        further: dict[str, dict[str, Any]] = {
+            "stub": {"kind": "stub"},
+            "slow": {"kind": "openai-compatible", "base_url": f"{urls['compat']}/v1", "timeout_seconds": 0.3},
+            "down": {"kind": "openai-compatible", "base_url": f"{NOBODY}/v1"},
+        }
+        further["slow"]["api_key"] = PROVIDER_KEY
+        file = folder / "sandgate.json"
+        file.write_text(json.dumps({"providers": further, "models": dict(models or {})}))
         told = {
             "OPENAI_BASE_URL": f"{urls['openai']}/v1",
             "OPENAI_COMPAT_BASE_URL": f"{urls['compat']}/v1",
@@ -81,6 +107,7 @@ async def town(folder: Path, *argv: str, **environ: str) -> AsyncIterator[Town]:
             "GEMINI_BASE_URL": urls["gemini"],
             "OLLAMA_BASE_URL": urls["ollama"],
             "PROVIDER_REST_SECONDS": "0",
+            "SANDGATE_CONFIG": str(file),
         }
         keys = ("OPENAI_API_KEY", "OPENAI_COMPAT_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY")
         settings = {**dict.fromkeys(keys, PROVIDER_KEY), **told, **environ}

@@ -88,7 +88,6 @@ class AnthropicStream:
         self.seen = Seen()
         self._cutter = sse_cutter()
         self._counts: dict[str, Any] = {}
-        self._ended = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes, give the frames to pass on."""
@@ -98,9 +97,9 @@ class AnthropicStream:
         """Check that the stream has ended."""
         rest = self._cutter.rest().strip()
         frames = self.feed(rest + b"\n\n") if rest else []
-        if not self._ended and self.seen.finish_reason is None:
+        if not self.seen.ended and self.seen.finish_reason is None:
             raise UnusableAnswer("The provider's stream ended early.")
-        return frames
+        return frames if self.seen.ended else [*frames, sse.event("message_stop", {"type": "message_stop"})]
 
     def _look(self, frame: bytes) -> bool:
         data = data_of(frame)
@@ -120,7 +119,7 @@ class AnthropicStream:
                 reason = (event.delta or {}).get("stop_reason")
                 self.seen.finish_reason = reason if isinstance(reason, str) else self.seen.finish_reason
             case "message_stop":
-                self._ended = True
+                self.seen.ended = True
             case "error":
                 _raise(frame)
         return True

@@ -9,12 +9,16 @@ from gateway.messages.chat import Usage
 
 
 class Seen:
-    """What has been seen of an answer in passing. `begun` is whether something of the answer itself has come."""
+    """What has been seen of an answer in passing.
 
-    __slots__ = ("begun", "finish_reason", "usage")
+    `begun` is whether something of the answer itself has come, `ended` whether the end mark of its stream has.
+    """
+
+    __slots__ = ("begun", "ended", "finish_reason", "usage")
 
     def __init__(self) -> None:
         self.begun = False
+        self.ended = False
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
 

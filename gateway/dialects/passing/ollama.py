@@ -103,6 +103,7 @@ class OllamaStream:
         seen, message = self.seen, line.message
         seen.begun = seen.begun or bool(message.content or message.thinking or message.tool_calls)
         if line.done:
+            seen.ended = True
             seen.finish_reason = line.done_reason or "stop"
             if line.prompt_eval_count is not None or line.eval_count is not None:
                 seen.usage = Usage(prompt_tokens=line.prompt_eval_count or 0, completion_tokens=line.eval_count or 0)

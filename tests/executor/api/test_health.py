@@ -23,6 +23,10 @@ def test_health_is_ok_as_text_and_more_as_json(executor: Executor) -> None:
     assert told["pool"]["base"]["target"] >= 1
 
 
+def test_answers_bear_no_empty_headers(executor: Executor) -> None:
+    assert all(httpx.get(f"{executor.url}/health").headers.values())
+
+
 def test_limits_tell_the_policy_and_what_the_images_hold(executor: Executor) -> None:
     with executor.client() as client:
         told = client.get("/limits").json()
@@ -30,6 +34,7 @@ def test_limits_tell_the_policy_and_what_the_images_hold(executor: Executor) -> 
     assert told["maxima"]["timeout_seconds"] == 60
     assert told["images"]["base"]["python"].startswith("3.")
     assert isinstance(told["images"]["base"]["packages"], dict)
+    assert 24 <= told["images"]["base"]["least_memory_mb"] <= 48
     assert set(told["controls"]) == set(CONTROL_NAMES)
 
 

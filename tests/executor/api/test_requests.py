@@ -3,6 +3,7 @@
 import contextlib
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -175,3 +176,12 @@ def test_no_value_anywhere_is_more_than_a_refusal(value: Any) -> None:
     for name in ("code", "inputs", "image", "files", "outputs", "timeout_seconds", "memory_mb", "cpus", "stream", "x"):
         with contextlib.suppress(InvalidRequest):
             read(b'{"code": "1", "%s": %s}' % (name.encode(), text))
+
+
+def test_less_memory_than_the_image_needs_is_refused_and_the_least_is_named() -> None:
+    read = partial(read_run, bounds=BOUNDS, run_id="exec_1", user="ann", request_id="r", least_memory_mb={"base": 128})
+    assert read(b'{"code": "1", "memory_mb": 128}').policy.memory_mb == 128
+    with pytest.raises(InvalidRequest) as refused:
+        read(b'{"code": "1", "memory_mb": 127}')
+    assert [detail.field for detail in refused.value.details] == ["memory_mb"]
+    assert "128" in refused.value.details[0].message

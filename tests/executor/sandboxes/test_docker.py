@@ -10,6 +10,7 @@ import pytest
 
 from executor.errors import EngineFailed, ImageMissing, SandboxLost
 from executor.runs import Policy, Run, Verdict
+from executor.sandboxes.attach import attach
 from executor.sandboxes.docker import DockerEngine
 from executor.sandboxes.ownership import claim_owner
 from tests.executor.conftest import BASE_IMAGE, boxes
@@ -113,3 +114,19 @@ async def test_the_sweep_takes_what_is_dead_and_leaves_what_may_live(engine: Doc
         assert ours.alive
     finally:
         docker("rm", "--force", *kept.values())
+
+
+async def test_an_engine_that_does_not_answer_is_given_up_in_time(tmp_path: Path) -> None:
+    hanging: list[asyncio.StreamWriter] = []
+    road = str(tmp_path / "engine.sock")
+    server = await asyncio.start_unix_server(lambda _, writer: hanging.append(writer), road)
+    engine = DockerEngine(f"unix://{road}", owner=claim_owner(str(tmp_path)), lifetime=600)
+    try:
+        with pytest.raises(EngineFailed, match="in time"):
+            await engine.call(lambda client: client.info(), seconds=0.2)
+        with pytest.raises(EngineFailed):
+            await attach(f"unix://{road}", "box", seconds=0.2)
+    finally:
+        for writer in hanging:
+            writer.close()
+        server.close()

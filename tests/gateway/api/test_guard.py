@@ -22,7 +22,7 @@ CHAT = {"type": "chat", "model": "stub", "messages": [{"role": "user", "content"
 #: what everybody may see, whatever the settings (API.md 1.5)
 OPEN_TO_EVERYONE = {"/health", "/healthz", "/metrics", "/api/ping"}
 #: static files without data
-OPEN_TO_EVERYONE |= {"/", "/dashboard/<path:path>", "/docs", "/redoc", "/openapi.json"}
+OPEN_TO_EVERYONE |= {"/", "/static/<path:path>", "/docs", "/redoc", "/openapi.json"}
 
 
 def bearer(**claims: object) -> dict[str, str]:

@@ -49,3 +49,18 @@ def test_each_turn_is_reported_once_and_being_well_from_the_start_is_no_news() -
 
 def test_what_was_never_tried_is_not_known() -> None:
     assert Conditions(30.0).of("p").reachable is None
+
+
+def test_a_rest_is_reported_when_it_begins_and_when_it_ends_early() -> None:
+    rests: list[tuple[str, float]] = []
+    clock = Clock()
+    conditions = Conditions(30.0, clock=clock, report_rest=lambda name, seconds: rests.append((name, seconds)))
+    for _ in range(FAILURES_UNTIL_REST + 3):
+        conditions.note_failure("p", reachable=False)
+    assert rests == [("p", 30)]
+    clock.now += 31
+    conditions.note_failure("p", reachable=False)
+    assert rests == [("p", 30), ("p", 30)]
+    conditions.note_answer("p")
+    conditions.note_answer("p")
+    assert rests == [("p", 30), ("p", 30), ("p", 0)]

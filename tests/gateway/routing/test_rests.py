@@ -1,0 +1,54 @@
+"""A provider in trouble is left alone, and not made worse by retries."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.routing.retries import BUDGET_FLOOR
+from tests.gateway.routing.pair import FAILED, SOON, pair
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_provider_that_keeps_failing_is_left_alone_and_it_shows(tmp_path: Path) -> None:
+    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="2", PROVIDER_REST_SECONDS="1") as place:
+        place.one.fail(500, FAILED, SOON, times=5)
+        answers = [await place.ask(), await place.ask()]
+        assert place.asked() == [5, 0]  # not six: the rest begins in the middle of the second call
+        resting = await place.ask()
+        assert [answer.status_code for answer in (*answers, resting)] == [502, 502, 503]
+        assert resting.headers["retry-after"] == "1"
+        assert "x-should-retry" not in resting.headers
+        assert place.asked() == [5, 0]
+        health = (await place.client.get("/healthz")).json()["providers"]["one"]
+        assert 0 < health["resting_seconds"] <= 1
+        assert 'llm_provider_resting{provider="one"} 1.0' in (await place.client.get("/metrics")).text
+        events = (await place.client.get("/api/logs/server-events")).text
+        assert '"provider_resting"' in events
+        await asyncio.sleep(1.1)
+        assert 'llm_provider_resting{provider="one"} 0.0' in (await place.client.get("/metrics")).text
+        assert (await place.ask()).status_code == 200
+
+
+async def test_while_a_provider_rests_its_fallback_is_asked_at_once(tmp_path: Path) -> None:
+    async with pair(tmp_path, LLM_RETRIES="4", PROVIDER_REST_SECONDS="60") as place:
+        place.one.fail(500, FAILED, SOON, times=50)
+        for _ in range(4):
+            assert (await place.ask()).json()["provider"] == "two"
+        assert place.asked() == [5, 4]
+
+
+async def test_a_limit_is_no_reason_for_a_rest(tmp_path: Path) -> None:
+    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="0", PROVIDER_REST_SECONDS="60") as place:
+        place.one.fail(429, FAILED, times=8)
+        assert [(await place.ask()).status_code for _ in range(9)] == [429] * 8 + [200]
+
+
+async def test_trouble_for_many_does_not_become_a_storm_of_retries(tmp_path: Path) -> None:
+    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="5") as place:
+        place.one.fail(500, FAILED, SOON, times=1000)
+        answers = await asyncio.gather(*(place.ask() for _ in range(60)))
+        assert {answer.status_code for answer in answers} == {502}
+        assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+        assert 60 < place.asked()[0] <= 60 + BUDGET_FLOOR + 12
