@@ -23,15 +23,17 @@ export async function start(defaultModel) {
     messages = [];
     find("talk").replaceChildren();
   };
-  find("chat-model").value = defaultModel ?? "";
-  await listModels().catch(() => {});
+  const first = defaultModel ?? "";
+  find("chat-model").value = first;
+  await listModels(first).catch(() => {});
 }
 
-async function listModels() {
+async function listModels(first) {
   const { data } = await get("/v1/models");
   find("chat-models").replaceChildren(...data.map((model) => make("option", { value: model.id })));
   const field = find("chat-model");
-  if (!data.some((model) => model.id === field.value)) field.value = data[0]?.id ?? field.value;
+  const untouched = field.value === first; // what somebody has typed meanwhile stays
+  if (untouched && !data.some((model) => model.id === first)) field.value = data[0]?.id ?? first;
 }
 
 async function send() {
