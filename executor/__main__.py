@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -9,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Collection
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from sanic.server.loop import try_use_uvloop
 
@@ -37,8 +38,8 @@ class _Server(Protocol):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the executor; gives the exit status: 0 stopped, 1 cannot listen, 2 a bad option or value."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _read_options(arguments)
         settings = read_settings(os.environ, {"host": options.host, "port": options.port})
     except SettingsError as error:
         print(f"executor: {error}", file=sys.stderr)
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
-        print(f"executor: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        print(f"executor: {_explain(error, settings)}", file=sys.stderr)
         return 1
     try_use_uvloop()
     asyncio.run(serve(create_app(settings), listener, settings))
@@ -97,14 +98,39 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _parser() -> argparse.ArgumentParser:
+def _explain(error: OSError, settings: Settings) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} is in use on {settings.host}; choose another with --port (EXECUTOR_PORT)"
+    if error.errno == errno.EACCES:
+        return f"no permission to listen on {where}; ports below 1024 need a privilege"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message.removeprefix("argument "))
+
+
+def _read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """Take the command line apart; `SettingsError` for what is unknown or has no value that can be used."""
+    options, rest = _parser().parse_known_args(arguments)
+    if unknown := next((word for word in rest if word.startswith("-")), None):
+        raise SettingsError(f"unknown option {unknown.partition('=')[0]}; --help lists them all")
+    if rest:
+        raise SettingsError("unexpected argument; expected options only, --help lists them all")
+    return options
+
+
+def _parser() -> _Parser:
     width = max(len(variable.name) for variable in VARIABLES)
     lines = [f"  {item.name:<{width}}  {item.help} (default: {item.default})" for item in VARIABLES]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m executor",
         description="Runs untrusted Python in disposable containers. Internal: only the gateway should reach it.",
         epilog="environment:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--port", type=_port, metavar="N", help="port to listen on (EXECUTOR_PORT, default 3600)")
     parser.add_argument("--host", metavar="H", help="address to listen on (EXECUTOR_HOST, default 127.0.0.1)")

@@ -147,6 +147,8 @@ class Runner:
         active.interrupt = active.abandon
         pool = self._pools[run.policy.image]
         sandbox, warm = await pool.claim(run.policy)
+        # A ready box cannot be labelled any more: this line is what leads from a container to its request.
+        log.info("%s of %s runs in %s", run.id, run.user, sandbox.name)
         try:
             queued = time.perf_counter() - arrived
             transcript = await conduct(run, sandbox, listener, active)

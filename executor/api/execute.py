@@ -60,6 +60,7 @@ async def list_executions(request: Request) -> HTTPResponse:
             "id": active.run.id,
             "user": active.run.user,
             "image": active.run.policy.image,
+            "request_id": active.run.request_id,
             "started_at": datetime.fromtimestamp(active.started_at, UTC).isoformat(timespec="milliseconds"),
         }
         for active in services_of(request).runner.active()

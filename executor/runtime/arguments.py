@@ -1,13 +1,14 @@
 """Which function is called, and with what (API.md 4.1: `input`, `entrypoint`)."""
 
 import ast
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_UNUSUAL = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+if TYPE_CHECKING:
+    import inspect
+
+_UNUSUAL = 0x04 | 0x08  # CO_VARARGS, CO_VARKEYWORDS
 NO_INPUT = object()
 
 
@@ -62,6 +63,8 @@ def match_arguments(name: str, function: Callable[..., Any], value: Any) -> tupl
     matched = _match_plainly(function, value)
     if matched is not None:
         return matched
+    import inspect
+
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -107,28 +110,30 @@ def _match_plainly(function: Callable[..., Any], value: Any) -> tuple[list[Any],
     return (positional, {}) if len(needed) <= len(positional) <= len(names) else None
 
 
-def _takes_one(signature: inspect.Signature) -> bool:
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL not in kinds and sum(kind in _POSITIONAL for kind in kinds) == 1
+def _takes_one(signature: "inspect.Signature") -> bool:
+    kinds = [parameter.kind.name for parameter in signature.parameters.values()]
+    return "VAR_POSITIONAL" not in kinds and sum(kind.startswith("POSITIONAL_") for kind in kinds) == 1
 
 
-def _match_names(name: str, signature: inspect.Signature, value: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _match_names(
+    name: str, signature: "inspect.Signature", value: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
     rest = dict(value)
     positional: list[Any] = []
     named: dict[str, Any] = {}
     missing = []
     takes_any = False
     for parameter in signature.parameters.values():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
-        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        elif parameter.kind is parameter.VAR_POSITIONAL:
             continue
         elif parameter.name not in rest:
-            if parameter.default is inspect.Parameter.empty:
+            if parameter.default is parameter.empty:
                 missing.append(parameter.name)
-            elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            elif parameter.kind is parameter.POSITIONAL_ONLY:
                 positional.append(parameter.default)
-        elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+        elif parameter.kind is parameter.POSITIONAL_ONLY:
             positional.append(rest.pop(parameter.name))
         else:
             named[parameter.name] = rest.pop(parameter.name)
@@ -144,9 +149,9 @@ def _list(names: list[str]) -> str:
     return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
-def _show(name: str, signature: inspect.Signature) -> str:
-    parameters = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
-    plain = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+def _show(name: str, signature: "inspect.Signature") -> str:
+    parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
+    plain = signature.replace(parameters=parameters, return_annotation=signature.empty)
     try:
         return f"{name}{plain}"[:300]
     except Exception:  # a default value whose repr fails

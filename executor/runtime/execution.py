@@ -17,6 +17,7 @@ FLUSH_SECONDS = 60.0
 MAX_OMITTED = 1000
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_KEPT = {name: os.environ[name] for name in os.environ.get("SANDBOX_KEEP_ENV", "").split(",") if name in os.environ}
 
 
 def limits_of(job: Mapping[str, Any]) -> Limits:
@@ -33,7 +34,6 @@ def caps_of(job: Mapping[str, Any]) -> Caps:
 
 def environment_of(cpus: float) -> dict[str, str]:
     """Give the user's environment: fixed, but for the CPUs and what the image says is to be kept."""
-    kept = os.environ.get("SANDBOX_KEEP_ENV", "").split(",")
     return {
         "PATH": _PATH,
         "HOME": WORKDIR,
@@ -43,7 +43,7 @@ def environment_of(cpus: float) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         **thread_counts(cpus),
-        **{name: os.environ[name] for name in kept if name in os.environ},
+        **_KEPT,
     }
 
 

@@ -159,8 +159,9 @@ def _hint_for_system(error: OSError) -> str | None:
 
 
 def print_exception(error: BaseException) -> None:
-    """Show an exception as Python does, through the user's own `sys.excepthook`."""
+    """Show an exception as Python does, through the user's own `sys.excepthook`, without the frames that are ours."""
     try:
+        _prune_chain(error)
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException:
         return

@@ -8,8 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from executor.runtime import counters
 
@@ -24,22 +23,21 @@ _ALONE = 2  # the supervisor and the loaded program
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a child's own limits are: how many open files, and how many bytes in one."""
 
     open_files: int
     file_bytes: int
 
 
-@dataclass
 class Pipes:
     """The supervisor's ends of a child's streams; `stdin` is None once all is fed."""
 
-    stdin: int | None
-    stdout: int
-    stderr: int
-    result: int
+    def __init__(self, stdin: int | None, stdout: int, stderr: int, result: int) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.result = result
 
     def close_stdin(self) -> None:
         """Let the child's stdin end here."""
@@ -54,8 +52,7 @@ class Pipes:
             os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class Ends:
+class Ends(NamedTuple):
     """The child's ends of its streams; without `stdin` it keeps the one it has."""
 
     stdin: int | None

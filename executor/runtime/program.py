@@ -4,15 +4,13 @@ import __future__
 
 import ast
 import builtins
-import inspect
 import io
 import json
 import linecache
 import sys
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from executor.runtime.arguments import NO_INPUT, choose_function, match_arguments, top_level_functions
 from executor.runtime.failures import SOURCE
@@ -21,6 +19,8 @@ from executor.runtime.processes import WORKDIR
 globals()["__builtins__"] = dict(vars(builtins))  # see `results`
 
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+# CO_COROUTINE and CO_ITERABLE_COROUTINE: `inspect`, which names them, takes longer to import than many a run.
+_COROUTINE, _ITERABLE_COROUTINE = 0x80, 0x100
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
@@ -28,8 +28,7 @@ class BadSource(Exception):
     """The code cannot be compiled; `__cause__` says why."""
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """Compiled code: `last` is its last bare expression, apart from the rest, `functions` name its top-level ones."""
 
     lines: list[str]
@@ -136,7 +135,7 @@ def make_main(program: Program) -> types.ModuleType:
 def load(program: Program, namespace: dict[str, Any]) -> Any:
     """Run the code once as a script; gives the value of its last bare expression, None without one."""
     codes = [code for code in (program.body, program.last) if code is not None]
-    if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
+    if any(code.co_flags & _COROUTINE for code in codes):
         return finish_awaitable(_load_awaiting(codes, namespace))
     value = None
     for code in codes:
@@ -148,7 +147,7 @@ async def _load_awaiting(codes: list[types.CodeType], namespace: dict[str, Any])
     value = None
     for code in codes:
         value = eval(code, namespace)
-        if code.co_flags & inspect.CO_COROUTINE:
+        if code.co_flags & _COROUTINE:
             value = await value
     return value
 
@@ -160,7 +159,7 @@ def finish_awaitable(value: Any) -> Any:
     async def wait() -> Any:
         return await value
 
-    return asyncio.run(value if inspect.iscoroutine(value) else wait())
+    return asyncio.run(value if isinstance(value, types.CoroutineType) else wait())
 
 
 def call(program: Program, namespace: dict[str, Any], entrypoint: str | None, value: Any) -> Any:
@@ -168,7 +167,13 @@ def call(program: Program, namespace: dict[str, Any], entrypoint: str | None, va
     name, function = choose_function(namespace, list(program.functions), entrypoint)
     positional, named = match_arguments(name, function, value)
     given = function(*positional, **named)
-    return finish_awaitable(given) if inspect.isawaitable(given) else given
+    return finish_awaitable(given) if _is_awaitable(given) else given
+
+
+def _is_awaitable(value: Any) -> bool:
+    if isinstance(value, types.GeneratorType):
+        return bool(value.gi_code.co_flags & _ITERABLE_COROUTINE)
+    return isinstance(value, Awaitable)
 
 
 def input_as_text(value: Any) -> bytes:

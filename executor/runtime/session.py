@@ -13,8 +13,8 @@ import os
 import struct
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, NoReturn
 
 from executor.runtime import program as programs
@@ -33,6 +33,7 @@ _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, s
 _collect = gc.collect
 _HEAD = struct.Struct(">cI")
 _DEPTH = sys.getrecursionlimit()
+_hidden: list[ModuleType] = []
 
 
 def hand_over(kind: bytes, payload: bytes) -> None:
@@ -52,10 +53,9 @@ def prepare() -> None:
     sys.stderr = sys.__stderr__ = _open_text(2)  # type: ignore[misc]
     sys.argv = [SOURCE]
     sys.path[0] = WORKDIR
-    for name in [name for name in sys.modules if name == "executor" or name.startswith("executor.")]:
-        del sys.modules[name]
-    # A figure that is shown is displayed at the end: nothing is amiss.
-    warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+    ours = [name for name in sys.modules if name == "executor" or name.startswith("executor.")]
+    # They are kept, where the user's code does not find them: to free them would be to write all over their memory.
+    _hidden.extend(sys.modules.pop(name) for name in ours)
 
 
 def set_cpu_count(cpus: float) -> None:

@@ -11,15 +11,14 @@ import os
 import resource
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from executor.runtime import counters, workdir
 from executor.runtime.arguments import NO_INPUT
-from executor.runtime.execution import caps_of, environment_of, feed_of, limits_of, thread_counts
+from executor.runtime.execution import caps_of, feed_of, limits_of, thread_counts
 from executor.runtime.failures import describe
 from executor.runtime.patterns import check_patterns
-from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, set_environment, start_child
+from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, start_child
 from executor.runtime.session import Session, prepare, set_cpu_count
 from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Watch, watch
@@ -40,8 +39,7 @@ SAMPLE_JOB: dict[str, Any] = {
 }
 
 
-@dataclass
-class Standby:
+class Standby(NamedTuple):
     """A child that is ready: its process, our ends of its pipes, and the CPU time that getting ready took it."""
 
     process: int
@@ -98,7 +96,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 def _wait(cpus: float) -> NoReturn:
     prepare()
-    set_environment(environment_of(cpus))
     set_cpu_count(cpus)
     _warm_up()
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -124,7 +121,7 @@ def _warm_up() -> None:
 
 
 def rehearse() -> None:
-    """Go through the supervisor's own part once, after the fork, for the same reason."""
+    """Go through the supervisor's own part once, before the fork: what that needs is then in memory once."""
     job = json.loads(to_json(SAMPLE_JOB))
     check_patterns(job["outputs"])
     workdir.lay_in(job["files"])

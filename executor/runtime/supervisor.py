@@ -7,18 +7,18 @@ its streams are its own, and the kernel lets no signal from inside the box reach
 import gc
 import importlib
 import json
-import math
 import os
 import select
 import signal
 import sys
 import time
+import warnings
 from typing import Any, NoReturn
 
 from executor.runtime import counters, workdir
-from executor.runtime.execution import FLUSH_SECONDS, THREAD_VARIABLES, conclude, refuse
+from executor.runtime.execution import FLUSH_SECONDS, conclude, environment_of, refuse, thread_counts
 from executor.runtime.patterns import BadPattern, check_patterns
-from executor.runtime.processes import kill_all, set_dumpable, trim_memory
+from executor.runtime.processes import kill_all, set_dumpable, set_environment, trim_memory
 from executor.runtime.standby import Standby, dismiss, rehearse, run_once, start_standby
 from executor.runtime.watch import Box
 from executor.runtime.wire import Closed, Wire
@@ -36,8 +36,8 @@ def main() -> NoReturn:
     os.set_blocking(wire.outgoing, False)
     get_ready()
     box = Box(wire)
-    standby = start_standby()
     rehearse()
+    standby = start_standby()
     try:
         wire.send(b"R", {"python": ".".join(map(str, sys.version_info[:3]))})
         job, more = wait_for_job(wire)
@@ -53,14 +53,17 @@ def main() -> NoReturn:
 
 def get_ready() -> None:
     """Import beforehand what the image's programs use, and make what is in memory cheap to fork."""
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(max(1, math.ceil(counters.read_cpu_quota() or 1)))
+    cpus = counters.read_cpu_quota() or 1.0
+    os.environ.update(thread_counts(cpus))
     skeleton = os.environ.get("SANDBOX_SKELETON")
     if skeleton:
         copy_tree(skeleton, "/tmp")
     for name in os.environ.get("SANDBOX_PREIMPORT", "").split(","):
         if name:
             importlib.import_module(name)
+    # A figure that is shown is displayed at the end: nothing is amiss.
+    warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+    set_environment(environment_of(cpus))
     gc.collect()
     gc.freeze()
     trim_memory()

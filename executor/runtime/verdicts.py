@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 CLAIMS = frozenset({"ok", "error", "syntax_error", "exit", "bad_input"})
@@ -12,7 +11,6 @@ MAX_TEXT = 256 * 1024
 MAX_DEPTH = 250
 
 
-@dataclass
 class Seen:
     """What the supervisor saw of one execution.
 
@@ -20,17 +18,28 @@ class Seen:
     ended it, if it did; `end` is what the process handed over, not to be trusted.
     """
 
-    status: int | None = None
-    stopped: str | None = None
-    end: bytes | None = None
     stdout_dropped: int = 0
     stderr_dropped: int = 0
     wall_seconds: float = 0.0
     cpu_seconds: float | None = None
-    memory_peak: int | None = None
-    oom_kills: int = 0
-    processes_refused: bool | None = None
     displays_dropped: int = 0
+
+    def __init__(
+        self,
+        status: int | None = None,
+        stopped: str | None = None,
+        end: bytes | None = None,
+        *,
+        memory_peak: int | None = None,
+        oom_kills: int = 0,
+        processes_refused: bool | None = None,
+    ) -> None:
+        self.status = status
+        self.stopped = stopped
+        self.end = end
+        self.memory_peak = memory_peak
+        self.oom_kills = oom_kills
+        self.processes_refused = processes_refused
 
     @property
     def ended_by_itself(self) -> bool:
@@ -38,12 +47,12 @@ class Seen:
         return self.stopped is None and self.status is not None and os.WIFEXITED(self.status)
 
 
-@dataclass
 class Taken:
     """What came of taking files out: names that did not fit the caps, and names passed over with the reason."""
 
-    omitted: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.omitted: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
 
 
 def judge(seen: Seen, taken: Taken, job: Mapping[str, Any]) -> dict[str, Any]:

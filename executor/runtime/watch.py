@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from executor.runtime import counters
 from executor.runtime.processes import Pipes, kill_all, kill_others, reap
@@ -30,13 +29,13 @@ _MAX_HANDED = 64 * 1024 * 1024
 _BALLAST = 1024 * 1024
 
 
-@dataclass
 class Caps:
     """How much may still be sent of each stream, and be written to both together."""
 
-    stdout: int
-    stderr: int
-    written: int
+    def __init__(self, stdout: int, stderr: int, written: int) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        self.written = written
 
 
 class Box:

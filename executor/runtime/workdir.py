@@ -11,7 +11,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from executor.runtime.patterns import check_patterns, matches
@@ -44,12 +43,12 @@ class BadFile(Exception):
     """A file of the job cannot be taken; the message is for its author."""
 
 
-@dataclass
 class Found:
     """Paths that match, with their sizes, in order; and what was passed over, with the reason."""
 
-    files: list[tuple[str, int]] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.files: list[tuple[str, int]] = []
+        self.skipped: list[tuple[str, str]] = []
 
     def skip(self, path: str, reason: str) -> None:
         """Note what is passed over, up to a bound."""

@@ -111,7 +111,7 @@ def measure(folder: Path, plan: Plan) -> Figures:
     say("the executor, idle")
     for image, slots in (("base", plan.slots), ("data", max(1, plan.slots // 4))):
         with _executor(folder / f"idle-{image}", {"base": 0, "data": 0, image: slots}) as service:
-            figures["executor"][f"slot_{image}_mib"] = _slot_memory(service, image, slots)
+            figures["executor"][f"slot_{image}"] = _slot_memory(service, image, slots)
     return figures
 
 
@@ -321,8 +321,11 @@ def _rate(workers: list[Work], plan: Plan) -> float:
         return sum(threads.map(work, workers)) / plan.sustained
 
 
-def _slot_memory(service: Service, image: str, slots: int) -> float | None:
-    """MiB of an idle box: PSS of its processes and of its shim; None where /proc does not show them."""
+def _slot_memory(service: Service, image: str, slots: int) -> Figures | None:
+    """MiB of an idle slot, by its parts: PSS of the box's processes and of its shim; None where /proc does not tell.
+
+    "own" is what one box more would take: its anonymous memory, without the files that boxes share.
+    """
     with step(f"memory of {slots} idle slots, {image} image"):
         time.sleep(1)
         label = f"label=sandgate.image={service.names[image]}"
@@ -331,16 +334,27 @@ def _slot_memory(service: Service, image: str, slots: int) -> float | None:
             return None
         pids = [int(pid) for pid in _docker("inspect", "--format", "{{.State.Pid}}", *boxes).split()]
         try:
-            return sum(_box_mb(pid) for pid in pids) / len(pids) / MIB
+            parts = [_slot_parts(pid) for pid in pids]
         except OSError:
             return None
+        return {"slots": len(parts)} | {name: statistics.mean(part[name] for part in parts) for name in parts[0]}
 
 
-def _box_mb(pid: int) -> float:
+def _slot_parts(pid: int) -> Figures:
+    """In MiB. A box whose parent is not its shim but an ancestor of ours has none that could be counted."""
     shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    if os.getpid() in family(shim):
-        return pss_mb(pid)
-    return pss_mb(shim)  # the shim and, beneath it, the box
+    counted = [] if os.getpid() in family(shim) else [shim]
+    box = pss_mb(pid) / MIB
+    return {
+        "box": box,
+        "shim": pss_mb(shim) / MIB - box if counted else 0.0,
+        "own": sum(_anonymous_kib(member) for member in [*family(pid), *counted]) / 1024,
+    }
+
+
+def _anonymous_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 
 
 def _percentiles(values: list[float]) -> Figures:

@@ -58,10 +58,19 @@ def _rates(measured: Figures) -> str:
 
 def _remarks(measured: Figures) -> list[str]:
     ours = measured["executor"]
-    slots = [number(ours[f"slot_{image}_mib"], 1) for image in ("base", "data")]
     through = (pick(ours, "gateway", "added", "p50") or 0) - (pick(ours, "warm", "added", "p50") or 0)
     return [
         f"Through the gateway: {through:.1f} ms more (p50).",
         f"Batch: {ours['batch_per_second']:,.0f} inputs/s in one container.",
-        f"An idle slot: {slots[0]} MiB, data image {slots[1]} MiB (PSS of the box and its shim, if /proc shows it).",
+        *(_slot(image, ours[f"slot_{image}"]) for image in ("base", "data")),
     ]
+
+
+def _slot(image: str, parts: Figures | None) -> str:
+    if parts is None:
+        return f"An idle slot of the {image} image: /proc does not show it."
+    whole = parts["box"] + parts["shim"]
+    return (
+        f"An idle slot of the {image} image: {whole:.1f} MiB (PSS, {parts['slots']} slots: box {parts['box']:.1f}, "
+        f"shim {parts['shim']:.1f}); {parts['own']:.1f} MiB of it are shared with no other slot."
+    )

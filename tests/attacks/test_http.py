@@ -1,6 +1,8 @@
 """Every attack through HTTP, several at a time, and the executor none the worse for it."""
 
+import contextlib
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker import APIClient
 
 from executor.sandboxes.docker import THREADS
 from tests.attacks.cases import ATTACKS, DICE, LOOK, PLANT, Attack
@@ -22,6 +25,15 @@ AT_A_TIME = 4
 POOL = 3
 SOAK_RUNS = int(os.environ.get("SANDGATE_SOAK_RUNS", "150"))
 SETTLE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Came:
+    """What came of an attack: its answer, that of an innocent run after it, and whether its box is still there."""
+
+    answer: dict[str, Any]
+    after: dict[str, Any]
+    left: bool
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,6 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
         "POOL_SIZE": f"base={POOL},data=0",
         "MAX_CONCURRENT": str(AT_A_TIME),
         "MAX_QUEUE": str(len(ATTACKS)),
-        "LOG_LEVEL": "WARNING",
     }
     with running(tmp_path_factory.mktemp("attacked"), **environment) as started:
         # Threads, connections and caches that come with the first runs are not what is looked for afterwards.
@@ -50,21 +61,38 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
 
 
 @pytest.fixture(scope="module")
-def answers(executor: Executor) -> Iterator[dict[str, Future[dict[str, Any]]]]:
-    """Attack with all at once; the names lead to the answers."""
+def attacked(executor: Executor) -> Iterator[dict[str, Future[Came]]]:
+    """Attack with all at once; the names lead to what came of each."""
     with ThreadPoolExecutor(AT_A_TIME) as threads:
-        yield {
-            attack.name: threads.submit(executor.execute, attack.code, image=attack.image, **attack.job)
-            for attack in ATTACKS
-        }
+        yield {attack.name: threads.submit(strike, executor, attack) for attack in ATTACKS}
+
+
+def strike(executor: Executor, attack: Attack) -> Came:
+    """Attack, then run something innocent, then look for the box that was attacked from, as long as it may take."""
+    answer = executor.execute(attack.code, image=attack.image, **attack.job)
+    after = executor.execute("1 + 1")
+    box = re.search(rf"{answer['id']} of ann runs in (\S+)", executor.log.read_text())
+    assert box is not None
+    deadline = time.monotonic() + SETTLE_SECONDS
+    with contextlib.closing(APIClient(version="auto")) as engine:
+        while engine.containers(all=True, filters={"name": box[1]}):
+            if time.monotonic() > deadline:
+                return Came(answer, after, left=True)
+            time.sleep(0.1)
+    return Came(answer, after, left=False)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_an_attack_comes_to_what_it_must(answers: dict[str, Future[dict[str, Any]]], attack: Attack) -> None:
-    answer = answers[attack.name].result()
+def test_an_attack_comes_to_what_it_must_and_the_next_run_works_and_nothing_is_left(
+    attacked: dict[str, Future[Came]], attack: Attack
+) -> None:
+    came = attacked[attack.name].result()
+    answer = came.answer
     shown = str({key: repr(value)[:1500] for key, value in answer.items()})
     assert answer["status"] in attack.statuses, shown
     assert attack.holds is None or attack.holds(answer), shown
+    assert (came.after["status"], came.after["result"]) == ("ok", 2)
+    assert not came.left
 
 
 def test_two_runs_do_not_throw_the_same_dice(executor: Executor) -> None:
@@ -78,10 +106,10 @@ def test_what_one_run_plants_the_next_does_not_find(executor: Executor) -> None:
 
 
 def test_after_all_attacks_the_next_run_works_and_nothing_is_left(
-    executor: Executor, answers: dict[str, Future[dict[str, Any]]]
+    executor: Executor, attacked: dict[str, Future[Came]]
 ) -> None:
-    for answer in answers.values():
-        answer.result()
+    for came in attacked.values():
+        came.result()
     assert executor.execute("1 + 1")["result"] == 2
     owner = executor.owner()
     executor.wait(lambda: sorted(boxes(owner)) == sorted(boxes(owner, state="running")), SETTLE_SECONDS)

@@ -16,8 +16,9 @@ import jwt
 import pytest
 
 from tests.conftest import free_port
+from tests.secret_watch import MARK, watch
 
-SECRET = "a secret of the two services, long enough"
+SECRET = f"{MARK} of the two services, long enough"
 ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = os.environ.get("SANDGATE_TEST_IMAGE", "sandgate-sandbox:base")
 READY_SECONDS = 30.0
@@ -97,6 +98,7 @@ def running(folder: Path, *, ready: bool = True, **environment: str) -> Iterator
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(timeout=45)
+        watch.search("the executor's log", log.read_bytes())
 
 
 @pytest.fixture(scope="session")

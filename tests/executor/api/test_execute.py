@@ -241,12 +241,19 @@ def test_a_run_that_is_cancelled_ends_as_that_with_its_output(executor: Executor
         running = threads.submit(executor.execute, code, timeout_seconds=30, user="zoe")
         executor.wait(lambda: listed(client, "zoe"))
         [entry] = listed(client, "zoe")
-        assert entry.keys() == {"id", "user", "image", "started_at"}
+        assert entry.keys() == {"id", "user", "image", "request_id", "started_at"}
         time.sleep(0.3)
         assert client.delete(f"/executions/{entry['id']}").status_code == 202
         answer = running.result(timeout=5)
         assert (answer["status"], answer["stdout"], answer["id"]) == ("cancelled", "begun\n", entry["id"])
         assert client.delete(f"/executions/{entry['id']}").status_code == 404
+
+
+def test_a_log_line_leads_from_a_container_to_its_request(executor: Executor) -> None:
+    with executor.client() as client:
+        answer = client.post("/execute", json={"code": "1"}, headers={"x-request-id": "from-a-test-of-lines"})
+    told = [line for line in executor.log.read_text().splitlines() if "[from-a-test-of-lines]" in line]
+    assert any(f"{answer.json()['id']} of ann runs in sandgate-" in line for line in told), told
 
 
 def test_a_client_that_leaves_takes_its_run_with_it(executor: Executor) -> None:

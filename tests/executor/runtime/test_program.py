@@ -245,6 +245,19 @@ def test_a_forked_copy_that_reaches_the_end_does_not_speak_for_the_run(boxes: Bo
     assert (told.status, told.result, told.stdout) == ("ok", "parent", "False\nTrue\n")
 
 
+def test_a_forked_copy_that_fails_shows_the_users_code_only(boxes: Boxes) -> None:
+    told = boxes.run("import os\ndef main(x):\n    if os.fork(): return os.wait()[1]\n    1 / 0", input=1)
+    assert "1 / 0" in told.stderr
+    assert "ZeroDivisionError" in told.stderr
+    assert "/usr/lib/sandgate" not in told.stderr, told.stderr
+
+
+def test_an_excepthook_of_the_users_sees_their_own_code_only(boxes: Boxes) -> None:
+    told = boxes.run("import sys\nsys.excepthook = sys.__excepthook__.__call__\n1/0")
+    assert "ZeroDivisionError" in told.stderr
+    assert "/usr/lib/sandgate" not in told.stderr, told.stderr
+
+
 def test_the_users_own_excepthook_is_called(boxes: Boxes) -> None:
     told = boxes.run("import sys\nsys.excepthook = lambda t, e, tb: print('hook', t.__name__)\n1/0")
     assert (told.status, told.stdout) == ("error", "hook ZeroDivisionError\n")
