@@ -147,6 +147,7 @@ class MessageEncoder:
         self._called = False
         self._reason: FinishReason = "stop"
         self._usage: Usage | None = None
+        self._late: tuple[str, ...] = ()
 
     def encode(self, event: StreamEvent) -> list[bytes]:
         """Write one event; reason and usage are kept for `finish`."""
@@ -159,6 +160,7 @@ class MessageEncoder:
                 self._usage = event.usage
                 return []
             case Finished():
+                self._late += event.warnings
                 if event.index == 0:
                     self._reason = event.finish_reason
                 return self._begin()
@@ -195,6 +197,8 @@ class MessageEncoder:
         frames = [*self._begin(), *self._write(self._blocks.finish())]
         delta = {"stop_reason": _stop_reason(self._reason, called=self._called), "stop_sequence": None}
         body = {"type": "message_delta", "delta": delta, "usage": write_usage(self._usage)}
+        if self._late:
+            body["warnings"] = self._late
         return [*frames, sse.event("message_delta", body), sse.event("message_stop", {"type": "message_stop"})]
 
     def fail(self, failure: Failure) -> list[bytes]:

@@ -45,7 +45,19 @@ def read_chat(fields: Fields, *, counting: bool = False) -> tuple[ChatRequest, t
         options=options,
         stream=bool(fields.flag("stream")),
     )
-    return chat, warnings
+    return chat, (*warnings, *_name_losses(fields))
+
+
+def _name_losses(fields: Fields) -> tuple[str, ...]:
+    """Warn of citations in earlier turns: the text they belong to is kept, they are not."""
+    messages = (message for message in _list(fields.get("messages")) if isinstance(message, dict))
+    blocks = (block for message in messages for block in _list(message.get("content")))
+    cited = any(isinstance(block, dict) and block.get("citations") for block in blocks)
+    return ("messages: citations are not passed to other providers' models, left out.",) if cited else ()
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _read_options(fields: Fields, *, counting: bool) -> tuple[Options, tuple[str, ...]]:

@@ -198,6 +198,7 @@ class CompletionEncoder:
             case RefusalDelta():
                 return [*self._begin(event.index), self._write(event.index, event.text)]
             case Finished():
+                self._warnings += event.warnings
                 return [*self._begin(event.index), *self._end(event.index, _reason(event.finish_reason))]
         return []
 

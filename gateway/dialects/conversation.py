@@ -9,6 +9,7 @@ from gateway.dialects.reading import Fields, open_body
 from gateway.messages.chat import (
     ChatReply,
     ChatRequest,
+    Finished,
     Message,
     Options,
     ReasoningDelta,
@@ -133,6 +134,7 @@ class ConversationEncoder:
     def __init__(self, parsed: ParsedConversation, head: Head) -> None:
         self._parsed = parsed
         self._head = head
+        self._warnings = all_warnings(parsed, head)
         self._usage: Usage | None = None
 
     def encode(self, event: StreamEvent) -> list[bytes]:
@@ -144,13 +146,15 @@ class ConversationEncoder:
                 return [sse.line({"response": "", "reasoning": event.text, "done": False})]
             case UsageReport():
                 self._usage = event.usage
+            case Finished():
+                self._warnings += event.warnings
         return []
 
     def finish(self) -> list[bytes]:
         """Write the last line."""
         body = {"response": "", "done": True, **_tail(self._parsed, self._head, self._usage)}
-        if warnings := all_warnings(self._parsed, self._head):
-            body["warnings"] = warnings
+        if self._warnings:
+            body["warnings"] = self._warnings
         return [sse.line(body)]
 
     def fail(self, failure: Failure) -> list[bytes]:

@@ -14,6 +14,7 @@ from gateway.dialects.reading import Fields, decode
 from gateway.errors import InvalidRequest
 
 _MEMBER = re.compile(rb'[\s{,]*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
+_LOOKED_AT = ("model", "stream", "stream_options")
 _EMPTY_LIST = re.compile(rb"\[\s*\]")
 
 
@@ -52,15 +53,17 @@ def read(body: bytes, *, content: str | None = "messages", stream: bool = False)
     `stream` is what holds when the body does not say. `InvalidRequest` names every field that is wrong.
     """
     try:
+        if not body.isascii():
+            body.decode()
         keyed = _decoder.decode(body)
+        members = {key.name: memoryview(raw) for key, raw in keyed.items()}
+        given = {name: msgspec.json.decode(members[name]) for name in _LOOKED_AT if name in members}
     except (ValueError, RecursionError):
         decode(body)  # says what is wrong
         raise InvalidRequest("The body must be a JSON object.") from None
-    members = {key.name: memoryview(raw) for key, raw in keyed.items()}
     if len(members) != len(keyed):
         decode(body)  # names the key
-    looked_at = [name for name in ("model", "stream", "stream_options") if name in members]
-    fields = Fields({name: msgspec.json.decode(members[name]) for name in looked_at}, "", [])
+    fields = Fields(given, "", [])
     model = fields.text("model", required=True, empty=False) or ""
     wished = fields.flag("stream")
     options = fields.inner("stream_options")

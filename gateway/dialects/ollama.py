@@ -124,6 +124,7 @@ class ChatEncoder:
             case UsageReport():
                 self._usage = event.usage
             case Finished():
+                self._warnings += event.warnings
                 if event.index == 0:
                     self._reason = event.finish_reason
             case _:

@@ -73,6 +73,7 @@ class GenerateEncoder:
             case UsageReport():
                 self._usage = event.usage
             case Finished(index=0):
+                self._warnings += event.warnings
                 self._reason = event.finish_reason
             case TextDelta(index=0) | RefusalDelta(index=0):
                 return [sse.line(ollama.write_line(self._head, response=event.text, done=False))]

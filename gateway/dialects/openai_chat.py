@@ -169,7 +169,7 @@ class ChatEncoder:
                 self._usage = event.usage
                 return []
             case Finished():
-                return [*self._begin(event.index), *self._end(event.index, event.finish_reason)]
+                return [*self._begin(event.index), *self._end(event.index, event.finish_reason, event.warnings)]
             case TextDelta():
                 delta: dict[str, Any] = {"content": event.text}
                 return [*self._begin(event.index), self._write(event.index, delta, logprobs=event.logprobs)]
@@ -201,12 +201,12 @@ class ChatEncoder:
         warnings, self._warnings = self._warnings, []
         return [self._write(index, {"role": "assistant", "content": "", "refusal": None}, warnings=warnings)]
 
-    def _end(self, index: int, reason: FinishReason) -> list[bytes]:
+    def _end(self, index: int, reason: FinishReason, warnings: Sequence[str] = ()) -> list[bytes]:
         if index in self._ended:
             return []
         frames = [frame for lacking in self._empty.complete(index) for frame in self._encode_call(lacking)]
         self._ended.add(index)
-        return [*frames, self._write(index, {}, reason=_reason(reason, legacy=self._legacy))]
+        return [*frames, self._write(index, {}, reason=_reason(reason, legacy=self._legacy), warnings=warnings)]
 
     def _write(
         self,

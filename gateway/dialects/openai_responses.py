@@ -194,7 +194,10 @@ class ResponseEncoder:
             case Finished():
                 if event.index == 0:
                     self._reason = event.finish_reason
-                return self._begin()
+                frames = self._begin()
+                if event.warnings:
+                    self._body["warnings"] = [*self._body.get("warnings", ()), *event.warnings]
+                return frames
         return [*self._begin(), *self._write(self._blocks.feed(event))]
 
     def _event(self, kind: str, /, **members: Any) -> bytes:

@@ -182,6 +182,7 @@ class UnifiedEncoder:
                 self._usage = event.usage
                 return []
             case Finished():
+                self._warnings += event.warnings
                 self._reasons[event.index] = event.finish_reason
                 return [self._write(lacking) for lacking in self._empty.complete(event.index)]
             case ToolCallDelta():

@@ -220,10 +220,11 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer `index` has ended, and why."""
+    """Answer `index` has ended, and why; `warnings` names what of it could not be told."""
 
     finish_reason: FinishReason
     index: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,21 +17,18 @@ from gateway.messages.chat import (
     Finished,
     FinishReason,
     Message,
-    Part,
     ReasoningDelta,
-    ReasoningPart,
     RefusalDelta,
     Started,
     StreamEvent,
     TextDelta,
-    TextPart,
-    ToolCall,
     ToolCallDelta,
     Usage,
     UsageReport,
 )
 from gateway.messages.models import Model
 from gateway.providers import lenient
+from gateway.providers.anthropic_blocks import CITATIONS_LEFT_OUT, name_loss, read_blocks
 from gateway.providers.anthropic_body import write_body
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
@@ -40,6 +37,8 @@ from gateway.providers.framing import ServerSentEvent, SseDecoder
 from gateway.providers.leftovers import one_answer_only
 
 API_VERSION = "2023-06-01"
+MAX_LOSSES = 32
+"""More kinds of what is left out than this are not named in one stream."""
 
 _FINISH_REASONS: Mapping[str, FinishReason] = {
     "max_tokens": "length",
@@ -92,7 +91,7 @@ class Anthropic:
         fields = lenient.mapping(answer)
         content = fields.get("content")
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else lenient.sequence(content)
-        parts, calls = _read_blocks(blocks)
+        parts, calls = read_blocks(blocks)
         reason = lenient.text_or_none(fields.get("stop_reason"))
         if not parts and not calls and (reason is None or not isinstance(content, str | list)):
             raise UnusableAnswer("the provider's answer holds no text and no tool call")
@@ -106,6 +105,7 @@ class Anthropic:
             choices=(choice,),
             id=lenient.text_or_none(fields.get("id")),
             usage=read_usage(lenient.mapping(fields.get("usage"))),
+            warnings=tuple(dict.fromkeys(loss for block in blocks if (loss := name_loss(lenient.mapping(block))))),
         )
 
     def chat_events(self) -> StreamDecoder:
@@ -152,7 +152,9 @@ class _Events:
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._counts: dict[str, Any] = {}
+        self._losses: dict[str, None] = {}
         self._finished = False
+        self.ended = False
 
     def read(self, frame: ServerSentEvent) -> Iterator[StreamEvent]:
         event = lenient.mapping(lenient.parse_or_none(frame.data))
@@ -169,6 +171,8 @@ class _Events:
             yield from self._close(self._blocks.pop(_index(event), None))
         elif kind == "message_delta":
             yield from self._end_message(event)
+        elif kind == "message_stop":
+            self.ended = True
 
     def end(self) -> Sequence[StreamEvent]:
         if not self._finished:
@@ -187,6 +191,7 @@ class _Events:
         given = lenient.mapping(event.get("content_block"))
         kind = lenient.text(given.get("type"))
         block = self._blocks[_index(event)] = _Block(kind, None, given)
+        self._note_loss(name_loss(given))
         if kind == "text" and (text := lenient.text(given.get("text"))):
             yield TextDelta(text=text)
         elif kind == "thinking" and (thought := lenient.text(given.get("thinking"))):
@@ -207,11 +212,17 @@ class _Events:
             yield ReasoningDelta(text=thought)
         elif kind == "signature_delta" and (signature := lenient.text(delta.get("signature"))):
             yield ReasoningDelta(signature=signature)
+        elif kind == "citations_delta":
+            self._note_loss(CITATIONS_LEFT_OUT)
         elif kind == "input_json_delta" and block is not None and block.call is not None:
             piece = lenient.text(delta.get("partial_json"))
             if piece:
                 block.said = True
                 yield ToolCallDelta(call=block.call, arguments=piece)
+
+    def _note_loss(self, loss: str | None) -> None:
+        if loss is not None and len(self._losses) < MAX_LOSSES:
+            self._losses[loss] = None
 
     def _close(self, block: _Block | None) -> Iterator[StreamEvent]:
         """Give the arguments of a call that none were streamed for: those it began with, `{}` if there were none."""
@@ -235,7 +246,8 @@ class _Events:
             self._blocks.clear()
             if explanation := _refusal(delta):
                 yield RefusalDelta(text=explanation)
-            yield Finished(finish_reason=_finish_reason(reason, called=self._calls > 0))
+            why = _finish_reason(reason, called=self._calls > 0)
+            yield Finished(finish_reason=why, warnings=tuple(self._losses))
         if (usage := read_usage(self._counts)) is not None:
             yield UsageReport(usage=usage)
 
@@ -252,24 +264,6 @@ def _raise_error_in(answer: Any) -> None:
     if complaint.kind in {"authentication_error", "permission_error"}:
         raise CredentialsRefused("the provider refused the credentials")
     raise late_error(complaint, _STATUSES.get(complaint.kind or "", 502))
-
-
-def _read_blocks(blocks: list[Any]) -> tuple[tuple[Part, ...], tuple[ToolCall, ...]]:
-    parts: list[Part] = []
-    calls: list[ToolCall] = []
-    for block in map(lenient.mapping, blocks):
-        kind = block.get("type")
-        if kind == "text" and (text := lenient.text(block.get("text"))):
-            parts.append(TextPart(text=text))
-        elif kind == "thinking":
-            signature = lenient.text_or_none(block.get("signature"))
-            parts.append(ReasoningPart(text=lenient.text(block.get("thinking")), signature=signature))
-        elif kind == "redacted_thinking":
-            parts.append(ReasoningPart(redacted=lenient.text(block.get("data"))))
-        elif kind == "tool_use" and (name := lenient.text(block.get("name"))):
-            identity = lenient.text(block.get("id")) or f"call_{len(calls)}"
-            calls.append(ToolCall(id=identity, name=name, arguments=lenient.arguments(block.get("input"))))
-    return tuple(parts), tuple(calls)
 
 
 def _finish_reason(reason: str | None, *, called: bool) -> FinishReason:

@@ -16,7 +16,7 @@ from gateway.messages.chat import (
     ReasoningPart,
     TextPart,
 )
-from gateway.providers import lenient
+from gateway.providers import lenient, proofs
 from gateway.providers.leftovers import left_out, unknown_marks, unknown_options
 from gateway.providers.reasoning import WISH_NAMES, budget_of, effort_of, wish_of
 
@@ -99,7 +99,7 @@ def _split(messages: Sequence[Message], warnings: list[str]) -> tuple[list[dict[
 
 def _turn(message: Message, warnings: list[str]) -> list[dict[str, Any]]:
     thoughts = [part for part in message.content if isinstance(part, ReasoningPart)]
-    if any(not (part.signature or part.redacted) for part in thoughts):
+    if any(not _is_signed(part) for part in thoughts):
         warnings.append("reasoning of earlier turns: anthropic takes only what it has signed itself, left out")
     calls = [
         {
@@ -111,6 +111,11 @@ def _turn(message: Message, warnings: list[str]) -> list[dict[str, Any]]:
         for call in message.tool_calls
     ]
     return [*_blocks(message.content), *calls]
+
+
+def _is_signed(part: ReasoningPart) -> bool:
+    """Whether Anthropic has signed this reasoning itself."""
+    return part.redacted is not None or proofs.anthropic_proof(part.signature) is not None
 
 
 def _tool_result(message: Message) -> dict[str, Any]:
@@ -140,7 +145,7 @@ def _block(part: Part) -> dict[str, Any] | None:
     if isinstance(part, ReasoningPart):
         if part.redacted is not None:
             return {"type": "redacted_thinking", "data": part.redacted}
-        if part.signature is not None:
+        if _is_signed(part):
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         return None
     marks = {"cache_control": part.cache_control} if part.cache_control else {}
@@ -255,7 +260,7 @@ def _may_think(chat: ChatRequest) -> bool:
     last = next((message for message in reversed(chat.messages) if message.role != "tool"), None)
     if last is None or not last.tool_calls:
         return True
-    return any(isinstance(part, ReasoningPart) and (part.signature or part.redacted) for part in last.content)
+    return any(isinstance(part, ReasoningPart) and _is_signed(part) for part in last.content)
 
 
 def _write_budget(body: dict[str, Any], options: Options, budget: int, warnings: list[str]) -> None:

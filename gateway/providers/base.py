@@ -38,8 +38,16 @@ class StreamDecoder(Protocol):
     vendor raises `ProviderError`.
     """
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end mark of the wire format has come: what follows it says nothing, so nobody need wait for it.
+
+        Stays False for a format without one (Gemini's); `finish()` is to be called either way.
+        """
+        ...
+
     def feed(self, data: bytes) -> Sequence[StreamEvent]:
-        """Take the next bytes, give the events that are complete with them."""
+        """Take the next bytes, give the events that are complete with them; none after the end mark."""
         ...
 
     def finish(self) -> Sequence[StreamEvent]:

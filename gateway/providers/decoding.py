@@ -26,6 +26,11 @@ class Framing(Protocol[FrameOut_co]):
 class Grammar(Protocol[FrameIn_contra]):
     """Knows what one vendor's frames mean."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end mark of the wire format has been read."""
+        ...
+
     def read(self, frame: FrameIn_contra) -> Iterable[StreamEvent]:
         """Give the events of one frame; none when it is malformed. An error event raises."""
         ...
@@ -47,13 +52,20 @@ class StreamReader(Generic[Frame]):
         self._grammar = grammar
         self._failure: GatewayError | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the end mark has come, after which nothing is read any more."""
+        return self._grammar.ended
+
     def feed(self, data: bytes) -> Sequence[StreamEvent]:
-        """Take the next bytes, give the events that are complete with them."""
+        """Take the next bytes, give the events that are complete with them; none after the end mark."""
         if self._failure is not None:
             raise self._failure
         events: list[StreamEvent] = []
         try:
-            for frame in self._framing.feed(data):
+            for frame in () if self.ended else self._framing.feed(data):
+                if self.ended:
+                    break
                 events.extend(self._grammar.read(frame))
         except GatewayError as error:
             if not events:
@@ -66,7 +78,7 @@ class StreamReader(Generic[Frame]):
         if self._failure is not None:
             raise self._failure
         events: list[StreamEvent] = []
-        for frame in self._framing.flush():
+        for frame in () if self.ended else self._framing.flush():
             events.extend(self._grammar.read(frame))
         events.extend(self._grammar.end())
         return events

@@ -1,6 +1,7 @@
 """Google's Gemini API. Source: Gemini API reference, v1beta: "Generating content", "Embeddings", "Models".
 
-The proof that comes with a tool call (`thoughtSignature`) travels in `ToolCall.signature`, and goes back with it.
+The proof that comes with a tool call (`thoughtSignature`) travels in `ToolCall.signature`, and goes back with it; that
+of a text travels as reasoning without text, marked as Gemini's, and goes back with the text of its turn.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from gateway.providers.gemini_reply import (
     read_finish,
     read_logprobs,
     read_parts,
+    read_proof,
     read_reply,
     read_retry_delay,
     read_text,
@@ -156,6 +158,9 @@ class _Candidate:
 class _Chunks:
     """Meaning of the chunks of one stream; see `decoding.Grammar`."""
 
+    ended = False
+    """Nothing marks the end, and the last chunk may be followed by one with the token counts alone."""
+
     def __init__(self) -> None:
         self._started = False
         self._candidates: dict[int, _Candidate] = {}
@@ -181,16 +186,16 @@ class _Chunks:
             candidate.finished = True
             yield RefusalDelta(text=blocked)
             yield Finished(finish_reason="content_filter")
-        if self._ended and (usage := read_usage(chunk)) is not None:
+        if self._complete and (usage := read_usage(chunk)) is not None:
             yield UsageReport(usage=usage)
 
     def end(self) -> Sequence[StreamEvent]:
-        if not self._ended:
+        if not self._complete:
             raise UnusableAnswer("the provider's stream ended before the answer was finished")
         return ()
 
     @property
-    def _ended(self) -> bool:
+    def _complete(self) -> bool:
         return bool(self._candidates) and all(candidate.finished for candidate in self._candidates.values())
 
     def _read_candidate(self, found: dict[str, Any], index: int, chunk: dict[str, Any]) -> Iterator[StreamEvent]:
@@ -209,14 +214,17 @@ class _Chunks:
                     index=index,
                 )
                 candidate.calls += 1
-            elif part.get("thought") is True and (thought := lenient.text(part.get("text"))):
-                yield ReasoningDelta(text=thought, index=index)
-            elif text := read_text(part):
-                yield TextDelta(text=text, index=index, logprobs=logprobs)
-                logprobs = None
-            else:
+                candidate.said = True
                 continue
-            candidate.said = True
+            if text := read_text(part):
+                candidate.said = True
+                if part.get("thought") is True:
+                    yield ReasoningDelta(text=text, index=index)
+                else:
+                    yield TextDelta(text=text, index=index, logprobs=logprobs)
+                    logprobs = None
+            if (proof := read_proof(part)) is not None:
+                yield ReasoningDelta(signature=proof, index=index)
         reason = lenient.text_or_none(found.get("finishReason"))
         if reason is not None and reason != "FINISH_REASON_UNSPECIFIED":
             candidate.finished = True

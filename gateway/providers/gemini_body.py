@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.messages.chat import ChatRequest, ImagePart, Message, Options, Part, ReasoningPart, TextPart, ToolCall
-from gateway.providers import lenient
+from gateway.providers import lenient, proofs
 from gateway.providers.leftovers import has_cache_control, left_out, unknown_marks, unknown_options
 from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, budget_of, effort_of, wish_of
 from gateway.providers.schemas import inline_references
@@ -50,7 +50,7 @@ def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     warnings = unknown_options(chat, _NAME, ("logit_bias", "user", "parallel_tool_calls")) + unknown_marks(chat, _NAME)
     if has_cache_control(chat):
         warnings.append(left_out("cache_control", _NAME))
-    if any(isinstance(part, ReasoningPart) for message in chat.messages for part in message.content):
+    if any(_is_left_out(part) for message in chat.messages for part in message.content):
         warnings.append(left_out("reasoning of earlier turns", _NAME))
     system, contents = _split(chat)
     body: dict[str, Any] = {"contents": contents or [{"role": "user", "parts": system}]}
@@ -93,14 +93,28 @@ def _split(chat: ChatRequest) -> tuple[list[dict[str, Any]], list[dict[str, Any]
     return system, contents
 
 
+def _is_left_out(part: Part) -> bool:
+    """Whether a part is reasoning of which more than Gemini's own proof would have to go back."""
+    return isinstance(part, ReasoningPart) and (bool(part.text) or proofs.gemini_proof(part.signature) is None)
+
+
 def _parts(content: Sequence[Part]) -> list[dict[str, Any]]:
+    """Write text, images, and Gemini's proofs: the last with the last text, or those that have none with an empty one.
+
+    Dialects tell proofs before or after the text, so that their place says nothing.
+    """
     written: list[dict[str, Any]] = []
+    signatures = [part.signature for part in content if isinstance(part, ReasoningPart)]
+    signed = [proof for signature in signatures if (proof := proofs.gemini_proof(signature))]
     for part in content:
         if isinstance(part, TextPart) and part.text:
             written.append({"text": part.text})
         elif isinstance(part, ImagePart):
             written.append(_image(part))
-    return written
+    texts = [part for part in written if "text" in part]
+    if signed and texts:
+        texts[-1]["thoughtSignature"] = signed.pop()
+    return [*({"text": "", "thoughtSignature": proof} for proof in signed), *written]
 
 
 def _image(part: ImagePart) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gateway.messages.chat import (
     ToolCall,
     Usage,
 )
-from gateway.providers import lenient
+from gateway.providers import lenient, proofs
 from gateway.providers.failures import Complaint, late_error
 from gateway.providers.tool_calls import made_up_id
 
@@ -106,6 +106,12 @@ def read_text(part: dict[str, Any]) -> str:
     return lenient.text(part.get("text"))
 
 
+def read_proof(part: dict[str, Any]) -> str | None:
+    """Give the proof that goes with a part of text or thought; reasoning without text is what it travels in."""
+    proof = lenient.text(part.get("thoughtSignature"))
+    return proofs.mark_gemini(proof) if proof else None
+
+
 def read_call(part: dict[str, Any], place: int, answer: dict[str, Any]) -> ToolCall | None:
     """Read a part that calls a tool, the call of number `place`; None if it is none."""
     function = lenient.mapping(part.get("functionCall"))
@@ -130,9 +136,10 @@ def read_choice(found: dict[str, Any], place: int, answer: dict[str, Any]) -> Ch
         if (call := read_call(part, len(calls), answer)) is not None:
             calls.append(call)
         elif part.get("thought") is True:
-            parts.append(ReasoningPart(text=lenient.text(part.get("text"))))
-        elif text := read_text(part):
-            parts.append(TextPart(text=text))
+            parts.append(ReasoningPart(text=lenient.text(part.get("text")), signature=read_proof(part)))
+        else:
+            parts += [TextPart(text=text)] if (text := read_text(part)) else []
+            parts += [ReasoningPart(signature=proof)] if (proof := read_proof(part)) else []
     reason = lenient.text_or_none(found.get("finishReason"))
     if not parts and not calls and reason is None:
         raise UnusableAnswer("the provider's answer holds no text and no tool call")

@@ -172,12 +172,12 @@ class _Lines:
 
     def __init__(self) -> None:
         self._started = False
-        self._done = False
+        self.ended = False
         self._calls = 0
 
     def read(self, frame: str) -> Iterator[StreamEvent]:
         fields = lenient.parse_or_none(frame)
-        if self._done or not isinstance(fields, dict):
+        if not isinstance(fields, dict):
             return
         raise_error_in(fields)
         message = lenient.mapping(fields.get("message"))
@@ -193,13 +193,13 @@ class _Lines:
             yield ToolCallDelta(call=self._calls, id=call.id, name=call.name, arguments=call.arguments)
             self._calls += 1
         if fields.get("done") is True:
-            self._done = True
+            self.ended = True
             yield Finished(finish_reason=_finish_reason(fields, called=self._calls > 0))
             if (usage := _usage(fields)) is not None:
                 yield UsageReport(usage=usage)
 
     def end(self) -> Sequence[StreamEvent]:
-        if not self._done:
+        if not self.ended:
             raise UnusableAnswer("the provider's stream ended before the answer was finished")
         return ()
 

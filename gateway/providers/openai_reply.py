@@ -50,6 +50,7 @@ def read_reply(body: bytes) -> ChatReply:
     if not choices:
         raise UnusableAnswer("the provider's answer holds no choices")
     fields = lenient.mapping(answer)
+    messages = (lenient.mapping(choice).get("message") for choice in lenient.sequence(fields.get("choices")))
     return ChatReply(
         model=lenient.text(fields.get("model")),
         choices=choices,
@@ -57,7 +58,13 @@ def read_reply(body: bytes) -> ChatReply:
         created=lenient.integer(fields.get("created")),
         usage=read_usage(fields.get("usage")),
         system_fingerprint=lenient.text_or_none(fields.get("system_fingerprint")),
+        warnings=tuple(dict.fromkeys(loss for message in messages for loss in name_losses(lenient.mapping(message)))),
     )
+
+
+def name_losses(message: dict[str, Any]) -> list[str]:
+    """Name what of a message or a delta only OpenAI's own dialect can tell: where a text was found, and sound."""
+    return [f"{name}: not translated, left out" for name in ("annotations", "audio") if message.get(name)]
 
 
 def read_finish(reason: Any, *, called: bool) -> FinishReason | None:

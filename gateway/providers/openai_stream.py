@@ -19,6 +19,7 @@ from gateway.providers import lenient
 from gateway.providers.failures import raise_error_in
 from gateway.providers.framing import MAX_FRAME_BYTES, ServerSentEvent, SseDecoder
 from gateway.providers.openai_reply import (
+    name_losses,
     read_finish,
     read_plain_text,
     read_reasoning,
@@ -81,11 +82,12 @@ class _Call:
 class _Answer:
     """One of the `n` answers as far as it has come; `slots` leads from the server's index to the call it means."""
 
-    __slots__ = ("calls", "finished", "said", "slots")
+    __slots__ = ("calls", "finished", "losses", "said", "slots")
 
     def __init__(self) -> None:
         self.calls: list[_Call] = []
         self.slots: dict[int, _Call] = {}
+        self.losses: dict[str, None] = {}
         self.finished = False
         self.said = False
 
@@ -95,21 +97,19 @@ class ChunkGrammar:
 
     def __init__(self) -> None:
         self._started = False
-        self._done = False
+        self.ended = False
         self._answers: dict[int, _Answer] = {}
         self._seed: str | None = None
 
     def read(self, frame: ServerSentEvent | WholeAnswer) -> Iterator[StreamEvent]:
         """Give the events of one chunk, or all those of a whole answer."""
-        if self._done:
-            return
         if isinstance(frame, WholeAnswer):
             yield from _events_of_whole(frame.body)
-            self._done = True
+            self.ended = True
             return
         if frame.data.strip() == "[DONE]":
             yield from self._close_open_answers()
-            self._done = True
+            self.ended = True
             return
         chunk = lenient.parse_or_none(frame.data)
         if frame.event == "error" and isinstance(chunk, dict) and not chunk.get("error"):
@@ -122,11 +122,9 @@ class ChunkGrammar:
 
     def end(self) -> Iterable[StreamEvent]:
         """Check that the stream came to its end: `[DONE]`, or a finish reason for each answer."""
-        if self._done:
-            return ()
-        if not self._answers or not all(answer.finished for answer in self._answers.values()):
+        finished = bool(self._answers) and all(answer.finished for answer in self._answers.values())
+        if not self.ended and not finished:
             raise UnusableAnswer("the provider's stream ended before the answer was finished")
-        self._done = True
         return ()
 
     def _read_chunk(self, chunk: dict[str, Any]) -> Iterator[StreamEvent]:
@@ -157,6 +155,7 @@ class ChunkGrammar:
             return
         delta = choice.get("delta", choice.get("message"))
         fields = delta if isinstance(delta, dict) else {"content": delta if delta is not None else choice.get("text")}
+        answer.losses.update(dict.fromkeys(name_losses(fields)))
         logprobs = choice.get("logprobs") if isinstance(choice.get("logprobs"), dict) else None
         if thought := read_reasoning(fields):
             answer.said = True
@@ -236,7 +235,7 @@ class ChunkGrammar:
             if not call.has_arguments:
                 yield ToolCallDelta(call=call.number, arguments="{}", index=index)
         answer.finished = True
-        yield Finished(finish_reason=reason, index=index)
+        yield Finished(finish_reason=reason, index=index, warnings=tuple(answer.losses))
 
 
 def _call_meant(answer: _Answer, slot: int | None, identity: str | None) -> _Call | None:
@@ -285,6 +284,6 @@ def _events_of_whole(body: str) -> Iterable[StreamEvent]:
                 signature=call.signature,
                 index=choice.index,
             )
-        yield Finished(finish_reason=choice.finish_reason, index=choice.index)
+        yield Finished(finish_reason=choice.finish_reason, index=choice.index, warnings=reply.warnings)
     if reply.usage is not None:
         yield UsageReport(usage=reply.usage)

@@ -55,7 +55,7 @@ class AnthropicPassage:
         """Look at a whole answer."""
         try:
             reply = _read_reply(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         seen = Seen()
         seen.begun = True
@@ -107,7 +107,7 @@ class AnthropicStream:
             return False
         try:
             event = _read_event(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         match event.type:
             case "content_block_delta":

@@ -1,7 +1,6 @@
 """Streams cut into frames without touching their bytes."""
 
 import re
-from collections.abc import Iterator
 
 from gateway.errors import UnusableAnswer
 
@@ -22,16 +21,19 @@ class FrameCutter:
         self._end = end
         self._held = b""
 
-    def cut(self, data: bytes) -> Iterator[bytes]:
+    def cut(self, data: bytes) -> list[bytes]:
         """Take bytes, give the frames that are complete; `UnusableAnswer` for one without an end in sight."""
         held = self._held + data if self._held else data
+        frames = []
         start = 0
-        for end in self._end.finditer(held):
-            yield held[start : end.end()]
-            start = end.end()
+        for found in self._end.finditer(held):
+            end = found.end()
+            frames.append(held[start:end])
+            start = end
         self._held = held[start:]
         if len(self._held) > MAX_FRAME_BYTES:
             raise UnusableAnswer("An event of the provider's stream is too large.")
+        return frames
 
     def first(self, held: bytes) -> bytes | None:
         """Give the first frame of `held` that is more than a comment or a blank; None if it is not complete."""

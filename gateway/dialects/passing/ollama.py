@@ -113,7 +113,7 @@ class OllamaStream:
 def _read(frame: bytes) -> _Line | None:
     try:
         return _read_line(frame)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 

@@ -95,7 +95,7 @@ class OpenAIPassage:
         """Look at a whole answer; one with an empty message and no call has to be judged anew."""
         try:
             reply = _read_reply(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         if not reply.choices or any(_is_empty(choice.message) for choice in reply.choices):
             return None
@@ -128,13 +128,20 @@ def _is_empty(message: _Message) -> bool:
 
 
 class OpenAIStream:
-    """One stream of chunks on its way through."""
+    """One stream of chunks on its way through.
+
+    Most chunks differ from the one before in nothing but a plain piece of text; those are known by what stands
+    around it, and not decoded.
+    """
+
+    __slots__ = ("_after", "_before", "_cutter", "_include_usage", "_missing", "seen")
 
     def __init__(self, *, include_usage: bool) -> None:
         self.seen = Seen()
         self._include_usage = include_usage
         self._cutter = sse_cutter()
         self._missing: dict[str, Any] = {}
+        self._before = self._after = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes, give the frames to pass on."""
@@ -149,6 +156,8 @@ class OpenAIStream:
         return frames if self.seen.ended else [*frames, b"data: [DONE]\n\n"]
 
     def _pass(self, frame: bytes) -> bytes | None:
+        if self._before and self._is_more_text(frame):
+            return frame
         data = data_of(frame)
         if not data:
             return None  # comments: keep-alives are our own
@@ -157,7 +166,7 @@ class OpenAIStream:
             return frame
         try:
             chunk = _read_chunk(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return self._mend(data)
         if chunk.error != NULL:
             raise_error_in(lenient.parse_or_none(data))
@@ -175,7 +184,24 @@ class OpenAIStream:
                 seen.begun = True
             if choice.finish_reason is not None and choice.index == 0:
                 seen.finish_reason = choice.finish_reason
+        if chunk.usage is None and len(chunk.choices) == 1 and choice.finish_reason is None and delta.content:
+            self._remember(frame, delta.content)
         return frame
+
+    def _remember(self, frame: bytes, content: str) -> None:
+        """Remember what stands around the text of a chunk, if it is beyond doubt where that stands."""
+        quoted = msgspec.json.encode(content)
+        before, _, after = frame.partition(quoted)
+        if after and quoted not in after and b"\\" not in frame:
+            self._before, self._after = before + b'"', b'"' + after
+
+    def _is_more_text(self, frame: bytes) -> bool:
+        """Tell whether a frame is like the one remembered but for its text, which nothing in it can end early."""
+        before, after = self._before, self._after
+        if not frame.startswith(before) or not frame.endswith(after) or len(frame) <= len(before) + len(after):
+            return False
+        text = frame[len(before) : -len(after)]
+        return b'"' not in text and b"\\" not in text and text.isascii() and text.decode("ascii").isprintable()
 
     def _mend(self, data: bytes) -> bytes | None:
         """Fill in what a chunk lacks; None for what is no chunk."""

@@ -254,3 +254,19 @@ def test_a_stream_is_anthropics_events_in_anthropics_order() -> None:
 
 def test_the_keep_alive_is_a_ping() -> None:
     assert anthropic.KEEP_ALIVE == b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
+def test_citations_of_earlier_turns_are_named_as_left_out():
+    cited = {"type": "text", "text": "Rain.", "citations": [{"type": "char_location", "cited_text": "x"}]}
+    parsed = parse({"role": "user", "content": "hi"}, {"role": "assistant", "content": [cited]})
+    assert parsed.chat.messages[1].text == "Rain."
+    assert any("citations" in warning for warning in parsed.warnings)
+    plain = parse({"role": "assistant", "content": [{**cited, "citations": None}]})
+    assert plain.warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["server_tool_use", "web_search_tool_result", "mcp_tool_use", "document"])
+def test_what_only_anthropics_models_understand_is_refused_by_name(kind: str):
+    with pytest.raises(InvalidRequest) as refused:
+        parse({"role": "assistant", "content": [{"type": kind, "id": "a", "name": "web_search", "input": {}}]})
+    assert kind in str(refused.value.details)

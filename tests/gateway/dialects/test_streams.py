@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from gateway.dialects import anthropic, ollama, ollama_generate, openai_chat, openai_responses
+from gateway.dialects import (
+    anthropic,
+    completions,
+    conversation,
+    ollama,
+    ollama_generate,
+    openai_chat,
+    openai_responses,
+    unified,
+)
 from gateway.dialects.base import Dialect, Head
 from gateway.dialects.errors import Failure
 from gateway.errors import TimedOut
@@ -155,3 +164,22 @@ def test_arguments_of_a_call_go_out_as_they_come() -> None:
         encoder = dialect.events(dialect.parse(json.dumps(request_).encode()), HEAD)
         encoder.encode(ToolCallDelta(call=0, id="c", name="f"))
         assert b"partial" in b"".join(encoder.encode(ToolCallDelta(call=0, arguments='{"partial')))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "request_"),
+    [
+        *((dialect, request) for dialect, request, _ in DIALECTS),
+        (completions, {"model": "m", "prompt": "hi", "stream": True}),
+        (unified, {**CHAT, "type": "chat"}),
+        (conversation, {"model_name": "m", "user_last_statement": "hi", "stream": True}),
+    ],
+    ids=[*NAMES, "completions", "unified", "conversation"],
+)
+def test_what_an_answer_has_lost_is_named_at_the_end_of_its_stream(dialect: Any, request_: Any) -> None:
+    lost = "citations: they are not translated, left out"
+    frames = write(dialect, request_, [TextDelta(text="a"), Finished(finish_reason="stop", warnings=(lost,))])
+    named = [place for place, frame in enumerate(frames) if lost.encode() in frame]
+    assert len(named) == 1
+    assert named[0] >= len(frames) - 3
+    assert any(b"top_k: left out" in frame for frame in frames)

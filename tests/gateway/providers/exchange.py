@@ -136,7 +136,9 @@ class Heard:
     @property
     def message(self) -> Message:
         """The answer as a turn of the conversation."""
-        parts: list[Any] = [ReasoningPart(text=self.thought, signature=self.signature)] if self.thought else []
+        parts: list[Any] = (
+            [ReasoningPart(text=self.thought, signature=self.signature)] if self.thought or self.signature else []
+        )
         parts += [TextPart(text=self.text)] if self.text else []
         return Message(role="assistant", content=tuple(parts), tool_calls=tuple(self.calls))
 

@@ -109,7 +109,7 @@ def test_a_stream_gives_its_events_in_order():
         ToolCallDelta(call=0, arguments='{"x":1}'),
         ToolCallDelta(call=1, id="b", name="g"),
         ToolCallDelta(call=1, arguments="{}"),
-        Finished(finish_reason="tool_calls"),
+        Finished(finish_reason="tool_calls", warnings=("citations: they are not translated, left out",)),
         UsageReport(usage=Usage(prompt_tokens=5, completion_tokens=7)),
     ]
 
@@ -201,3 +201,39 @@ def test_each_error_becomes_ours(status: int, kind: str, error: type[Exception])
     assert type(explained) is error
     if isinstance(explained, ProviderError):
         assert (explained.status, explained.kind, explained.message) == (status, kind, "model: x")
+
+
+SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "Łódź"}}
+FOUND = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+CITED = {
+    "type": "text",
+    "text": "Rain.",
+    "citations": [{"type": "web_search_result_location", "url": "https://a.example"}],
+}
+LOST = (
+    "server_tool_use: such parts of the answer are not translated, left out",
+    "web_search_tool_result: such parts of the answer are not translated, left out",
+    "citations: they are not translated, left out",
+)
+
+
+def test_what_only_anthropics_dialect_can_tell_of_an_answer_is_named():
+    message = {"type": "message", "model": "c", "content": [SEARCH, FOUND, CITED, CITED], "stop_reason": "end_turn"}
+    reply = VENDOR.chat_reply(json.dumps(message).encode())
+    assert reply.choices[0].message.text == "Rain.Rain."
+    assert reply.choices[0].message.tool_calls == ()
+    assert reply.warnings == LOST
+
+
+def test_what_only_anthropics_dialect_can_tell_of_a_stream_is_named_when_it_ends():
+    blocks = [SEARCH, FOUND, {"type": "text", "text": "", "citations": []}]
+    opened = [event("content_block_start", index=place, content_block=block) for place, block in enumerate(blocks)]
+    deltas = [
+        event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": "{}"}),
+        event("content_block_delta", index=2, delta={"type": "citations_delta", "citation": CITED["citations"][0]}),
+        event("content_block_delta", index=2, delta={"type": "text_delta", "text": "Rain."}),
+    ]
+    events = decode(VENDOR, [START, *opened, *deltas, end("end_turn")])
+    assert heard(events).text == "Rain."
+    assert heard(events).calls == []
+    assert [event_.warnings for event_ in events if isinstance(event_, Finished)] == [LOST]

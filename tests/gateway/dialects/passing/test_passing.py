@@ -140,3 +140,27 @@ def test_only_a_stream_of_the_expected_form_is_let_through(name: str) -> None:
     assert passage.begins_well(STREAMS[name][0])
     assert not passage.begins_well(b'data: {"response": "x"}\n\n')
     assert passage.first_frame(STREAMS[name][0][:-1]) is None
+
+
+def test_chunks_that_differ_in_their_text_alone_pass_and_the_others_are_still_looked_at() -> None:
+    _, stream = begin("openai")
+    told = [
+        *(chunk({"content": text}) for text in ("Hel", "lo, world", 'a "quoted" word', "zażółć", "!")),
+        chunk({"content": "."}, "length"),
+        chunk({"content": "?"}, usage=USAGE),
+    ]
+    assert b"".join(stream.feed(b"".join(told))) == b"".join(told)
+    assert stream.seen.finish_reason == "length"
+    assert stream.seen.usage is not None
+    assert stream.seen.usage.completion_tokens == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"a\x01b", b"a\nb", b"\xff", b'"}, "finish_reason": null}]} {"x": "', b"\\"],
+    ids=["a control character", "a line break", "no UTF-8", "a second value", "an open escape"],
+)
+def test_a_chunk_like_the_one_before_but_broken_in_its_text_is_left_out(text: bytes) -> None:
+    _, stream = begin("openai")
+    whole = chunk({"content": "Hello"})
+    assert b"".join(stream.feed(whole + whole.replace(b"Hello", text) + whole)) == whole + whole
