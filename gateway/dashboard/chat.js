@@ -32,8 +32,10 @@ async function listModels(first) {
   const { data } = await get("/v1/models");
   find("chat-models").replaceChildren(...data.map((model) => make("option", { value: model.id })));
   const field = find("chat-model");
-  const untouched = field.value === first; // what somebody has typed meanwhile stays
-  if (untouched && !data.some((model) => model.id === first)) field.value = data[0]?.id ?? first;
+  const begun = field.value;
+  const untouched = begun === first || begun.endsWith(":"); // what somebody has typed meanwhile stays
+  if (!untouched || data.some((model) => model.id === begun)) return;
+  field.value = (data.find((model) => model.id.startsWith(begun)) ?? data[0])?.id ?? begun;
 }
 
 async function send() {

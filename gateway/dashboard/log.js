@@ -113,7 +113,7 @@ function row(entry) {
   return make("tr", { "data-id": String(entry.id) },
     make("td", {}, open),
     make("td", {}, make("span", { class: `state ${tone}` }, entry.status === 499 ? "left" : String(entry.status)), entry.partial ? make("span", { class: "muted" }, " partial") : null),
-    make("td", { class: "what" }, make("strong", {}, what), make("span", { class: "muted" }, ` ${entry.method} ${entry.path}${entry.stream ? " · stream" : ""}`)),
+    make("td", { class: "what" }, make("strong", { class: "clip", title: what }, what), make("span", { class: "muted" }, ` ${entry.method} ${entry.path}${entry.stream ? " · stream" : ""}`)),
     make("td", {}, duration(entry.duration_ms)),
     make("td", {}, duration(entry.ttft_ms)),
     make("td", {}, tokens(entry)),

@@ -6,6 +6,7 @@ import { age, count, duration, moment, percent, tokens } from "./format.js";
 import { call } from "./session.js";
 
 const MOST_FAILURES = 8;
+const MOST_REMEMBERED = 100;
 const MOST_EVENTS = 8;
 const MOST_MODELS = 6;
 const SUCCESS = new Set(["start", "provider_up", "executor_up"]);
@@ -32,6 +33,7 @@ export const redraw = () => charts.redraw();
 
 export function showStats(told) {
   stats = told;
+  find("overview").dataset.ready = "";
   listScopes();
   draw();
 }
@@ -45,7 +47,7 @@ export function showState(told) {
 
 /** Show calls and events that are known already, newest first. */
 export function showHistory(calls, events) {
-  failures = calls.slice(0, MOST_FAILURES);
+  failures = calls.slice(0, MOST_REMEMBERED);
   happened = events.slice(0, MOST_EVENTS);
   drawFailures();
   drawEvents();
@@ -53,7 +55,7 @@ export function showHistory(calls, events) {
 
 export function noteCall(call) {
   if (!hasFailed(call)) return;
-  failures = [call, ...failures].slice(0, MOST_FAILURES);
+  failures = [call, ...failures].slice(0, MOST_REMEMBERED);
   drawFailures();
 }
 
@@ -157,7 +159,7 @@ function providerRow(name, condition, total) {
 
 function figuresRow(name, condition, total, kind) {
   return make("tr", { class: kind },
-    make("th", { scope: "row" }, name),
+    make("th", { scope: "row" }, make("span", { class: "clip", title: name }, name)),
     make("td", {}, condition ?? ""),
     make("td", {}, count(total?.calls)),
     make("td", { class: total?.errors ? "bad" : "" }, total ? percent(total.error_rate) : "–"),
@@ -208,12 +210,24 @@ function drawAges() {
   }
 }
 
+/** Failures that are alike, told once, by the newest of them. */
+function alike() {
+  const groups = new Map();
+  for (const call of failures) {
+    const likeness = JSON.stringify([call.status, call.error, call.provider, call.model, call.path]);
+    if (groups.has(likeness)) groups.get(likeness).times += 1;
+    else groups.set(likeness, { call, times: 1 });
+  }
+  return [...groups.values()].slice(0, MOST_FAILURES);
+}
+
 function drawFailures() {
-  const rows = failures.map((call) => {
+  const rows = alike().map(({ call, times }) => {
+    const whom = call.kind === "execution" ? "code" : `${call.provider ?? "?"}: ${call.model ?? "?"}`;
     const open = make("button", { type: "button", class: "row-button" },
       make("span", { class: "state bad" }, String(call.status)),
       make("span", { class: "why" }, call.error ?? call.finish_reason ?? "no reason given"),
-      make("span", { class: "muted" }, `${moment(call.time)} · ${call.kind === "execution" ? "code" : `${call.provider ?? "?"}: ${call.model ?? "?"}`} · ${call.path}`));
+      make("span", { class: "muted clip" }, `${moment(call.time)}${times > 1 ? ` · ${times} times` : ""} · ${call.path} · ${whom}`));
     open.onclick = () => openCall(call.id);
     return make("li", {}, open);
   });

@@ -85,7 +85,7 @@ async function startData() {
   find("window").onchange = () => feed.follow(find("window").value);
   await Promise.all([
     loadConfiguration(),
-    get("/api/logs/api-calls?status=error&limit=8").then(async ({ calls }) => overview.showHistory(calls, (await get("/api/logs/server-events?limit=8")).events)).catch(() => {}),
+    get("/api/logs/api-calls?status=error&limit=100").then(async ({ calls }) => overview.showHistory(calls, (await get("/api/logs/server-events?limit=8")).events)).catch(() => {}),
     chat.start(find("chat-model").value),
   ]);
   connect.redrawSnippet();

@@ -5,6 +5,8 @@ masking   the second line of defence: no secret in a line or a row, whoever wrot
 metrics   Prometheus figures, right over all workers
 calls     the call log as handlers see it: record without waiting, ask, follow
 database  its SQLite file
+filters   what a list of calls is narrowed down to
+figures   what the calls come to, added up as they are written
 stats     its figures over a window, for the charts
 folder    the temporary folder that the workers of one gateway share
 

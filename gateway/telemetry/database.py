@@ -1,7 +1,10 @@
 """The SQLite file of the call log. Synchronous: `calls.CallLog` keeps it in a thread of its own.
 
 Write-ahead log, so that several workers write and read at once, and what was committed survives a kill. Ids only
-ever grow, over all workers and over a cleared log.
+ever grow, over all workers and over a cleared log. What few calls have (a request's id, another kind, a bad status)
+has an index of its own. A provider, a model, a user and a search are looked for call by call, newest first: 100,000
+calls take 10 ms, an index would cost every call a quarter of what writing it costs, and there are never more of them
+than `Bounds.calls`.
 """
 
 import logging
@@ -11,26 +14,23 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gateway.errors import Detail, InvalidRequest
-from gateway.telemetry.records import COLUMNS, Call, ServerEvent, make_body, make_event_row, make_row
+from gateway.telemetry import figures
+from gateway.telemetry.filters import FAILED, REFUSED, UNUSUAL, make_where
+from gateway.telemetry.records import COLUMNS, Call, Row, ServerEvent, make_body, make_event_row, make_row
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 BUSY_SECONDS = 5.0
 PRUNED_AT_ONCE = 2000
 PRUNED_FOR_SIZE = 200
 MOST_PAGE_BYTES = 8 * 1024 * 1024
-MOST_SEARCHED = 200
-
-# A call that failed; one whose client left (499) is no failure of ours.
-FAILED = "(error IS NOT NULL OR status >= 400) AND status <> 499"
-SEARCHED = ("request_id", "path", "provider", "model", "user", "error", "finish_reason")
 
 _SCHEMA = f"""
 CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, ended REAL NOT NULL, {", ".join(COLUMNS)});
@@ -39,10 +39,21 @@ CREATE TABLE bodies (id INTEGER PRIMARY KEY, request TEXT, response TEXT);
 CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT, message TEXT, facts TEXT);
 CREATE TABLE generation (number INTEGER NOT NULL);
 INSERT INTO generation VALUES (1);
-PRAGMA user_version = {VERSION};
 """  # noqa: S608
+# What version 2 has beside version 1. Few calls are refused, fail or run code: what finds those holds them alone.
+_ADDED = f"""
+CREATE INDEX calls_by_request ON calls (request_id);
+CREATE INDEX calls_of_other_kinds ON calls (kind) WHERE {UNUSUAL};
+CREATE INDEX calls_refused ON calls (status) WHERE {REFUSED};
+CREATE INDEX calls_failed ON calls (id) WHERE {FAILED};
+{figures.SCHEMA};
+PRAGMA user_version = {VERSION};
+"""
 _INSERT_EVENT = "INSERT INTO events (time, kind, message, facts) VALUES (?, ?, ?, ?)"
-_INSERT = f"INSERT INTO calls (ended, {', '.join(COLUMNS)}) VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"  # noqa: S608
+_VALUES = f"({', '.join('?' * (len(COLUMNS) + 1))})"
+_INSERT = f"INSERT INTO calls (ended, {', '.join(COLUMNS)}) VALUES {_VALUES}"  # noqa: S608
+_AT_ONCE = 100
+_INSERT_MANY = f"{_INSERT}{f', {_VALUES}' * (_AT_ONCE - 1)}"
 _SELECT = f"SELECT calls.id, {', '.join(COLUMNS)} FROM calls"  # noqa: S608
 _SELECT_WHOLE = f"""SELECT calls.id, {", ".join(COLUMNS)}, bodies.request, bodies.response
 FROM calls LEFT JOIN bodies ON bodies.id = calls.id"""  # noqa: S608
@@ -82,16 +93,22 @@ class Database:
     def write(self, calls: Sequence[Call], events: Sequence[ServerEvent]) -> None:
         """Append a batch in one transaction."""
         rows = [make_row(call) for call in calls]
-        bodies = [(make_body(call.request_body), make_body(call.response_body)) for call in calls]
         event_rows = [make_event_row(event) for event in events]
         with self._transaction():
-            if any(request is not None or response is not None for request, response in bodies):
+            if any(call.request_body is not None or call.response_body is not None for call in calls):
+                bodies = [(make_body(call.request_body), make_body(call.response_body)) for call in calls]
                 self._write_with_bodies(rows, bodies)
             else:
-                self.connection.executemany(_INSERT, rows)
-            self.connection.executemany(
-                "INSERT INTO events (time, kind, message, facts) VALUES (?, ?, ?, ?)", event_rows
-            )
+                self._write_rows(rows)
+            figures.add_calls(self.connection, rows)
+            self.connection.executemany(_INSERT_EVENT, event_rows)
+
+    def _write_rows(self, rows: Sequence[Row]) -> None:
+        # Each statement gives the interpreter away and has to win it back from the server's thread: so few statements.
+        whole = len(rows) - len(rows) % _AT_ONCE
+        for start in range(0, whole, _AT_ONCE):
+            self.connection.execute(_INSERT_MANY, tuple(chain.from_iterable(rows[start : start + _AT_ONCE])))
+        self.connection.executemany(_INSERT, rows[whole:])
 
     def _write_with_bodies(self, rows: Sequence[Any], bodies: Sequence[tuple[str | None, str | None]]) -> None:
         for row, (request, response) in zip(rows, bodies, strict=True):
@@ -103,7 +120,7 @@ class Database:
         self, limit: int, before: int | None, filters: dict[str, str | None], query: str | None
     ) -> tuple[list[Call], int | None]:
         """A page of calls, newest first, and the `before` of the next one; a page ends early at 8 MB of bodies."""
-        conditions, values = _where(before, filters, query)
+        conditions, values = make_where(before, filters, query)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         cursor = self.connection.execute(
             f"{_SELECT_WHOLE} {where} ORDER BY calls.id DESC LIMIT ?", (*values, limit + 1)
@@ -147,7 +164,7 @@ class Database:
     def clear(self) -> None:
         """Delete all calls and events, and give their pages back."""
         with self._transaction():
-            for table in ("calls", "bodies", "events"):
+            for table in ("calls", "bodies", "events", "figures"):
                 self.connection.execute(f"DELETE FROM {table}")  # noqa: S608
             self.connection.execute("UPDATE generation SET number = number + 1")
         self._shrink()
@@ -161,12 +178,18 @@ class Database:
 
     def prune(self, bounds: Bounds) -> int:
         """Delete the oldest until the log is within its bounds; gives how many calls went."""
-        oldest = time.time() - bounds.age_seconds
+        now = time.time()
+        oldest = now - bounds.age_seconds
         newest_call, newest_event = self.newest()
         gone = self._drop("id <= ?", newest_call - bounds.calls) + self._drop("ended < ?", oldest)
-        while self._size() > bounds.size and (dropped := self._drop_some("TRUE", (), PRUNED_FOR_SIZE)):
+        while self._size() > bounds.size:
+            dropped = self._drop_some("TRUE", (), PRUNED_FOR_SIZE)
             gone += dropped
+            with self._transaction():
+                if not figures.drop_before(self.connection, now, self._oldest() or now) and not dropped:
+                    break
         with self._transaction():
+            figures.drop_before(self.connection, now, oldest)
             self.connection.execute(
                 "DELETE FROM events WHERE id <= ? OR time < ?", (newest_event - bounds.events, oldest)
             )
@@ -186,6 +209,11 @@ class Database:
         with self._transaction():
             self.connection.execute(f"DELETE FROM bodies WHERE id IN ({chosen})", values)  # noqa: S608
             return self.connection.execute(f"DELETE FROM calls WHERE id IN ({chosen})", values).rowcount  # noqa: S608
+
+    def _oldest(self) -> float | None:
+        """When the oldest call ended."""
+        moment: float | None = self.connection.execute("SELECT min(ended) FROM calls").fetchone()[0]
+        return moment
 
     def _size(self) -> int:
         pages, free, size = (
@@ -232,8 +260,10 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                connection.execute(statement)
+            _run_all(connection, _SCHEMA + _ADDED)
+        elif version == 1:
+            _run_all(connection, _ADDED)
+            figures.add_calls(connection, connection.execute(f"SELECT ended, {', '.join(COLUMNS)} FROM calls"))  # noqa: S608
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"its layout is version {version}, this is version {VERSION}")
         connection.execute("COMMIT")
@@ -243,6 +273,12 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _run_all(connection: sqlite3.Connection, statements: str) -> None:
+    # Not as a script, which would end the transaction.
+    for statement in filter(str.strip, statements.split(";")):
+        connection.execute(statement)
+
+
 def _set_aside(path: Path, reason: str) -> None:
     kept = path.with_name(f"{path.name}.aside-{time.time_ns()}")
     for suffix in ("-wal", "-shm", ""):
@@ -250,42 +286,6 @@ def _set_aside(path: Path, reason: str) -> None:
         if old.exists():
             old.rename(kept.with_name(kept.name + suffix))
     log.warning("the call log could not be read and was set aside", extra={"kept_as": kept.name, "reason": reason})
-
-
-def _where(before: int | None, filters: dict[str, str | None], query: str | None) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-    if before is not None:
-        conditions.append("calls.id < ?")
-        values.append(before)
-    for name, value in filters.items():
-        if value and name == "status":
-            condition, bounds = _status_is(value)
-            conditions.append(condition)
-            values += bounds
-        elif value:
-            conditions.append(f"{name} = ?")
-            values.append(value)
-    if query:
-        if len(query) > MOST_SEARCHED:
-            raise InvalidRequest.naming([Detail("q", f"is longer than {MOST_SEARCHED} characters")])
-        pattern = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        conditions.append("(" + " OR ".join(rf"{name} LIKE ? ESCAPE '\'" for name in SEARCHED) + ")")
-        values += [f"%{pattern}%"] * len(SEARCHED)
-    return conditions, values
-
-
-def _status_is(value: str) -> tuple[str, list[int]]:
-    match value:
-        case "error":
-            return f"({FAILED})", []
-        case "ok":
-            return f"NOT ({FAILED})", []
-        case _ if len(value) == 3 and value[0] in "12345" and value[1:].lower() == "xx":
-            return "status BETWEEN ? AND ?", [int(value[0]) * 100, int(value[0]) * 100 + 99]
-        case _ if len(value) == 3 and value.isascii() and value.isdecimal():
-            return "status = ?", [int(value)]
-    raise InvalidRequest.naming([Detail("status", "is not a status (404), a class (4xx), 'ok' or 'error'")])
 
 
 def _make_call(row: Sequence[Any]) -> Call:

@@ -4,6 +4,7 @@ The first line of defence is that nobody hands a secret over. This is the second
 """
 
 import re
+from functools import lru_cache
 from threading import Lock
 from urllib.parse import quote
 
@@ -46,6 +47,13 @@ def mask(secret: str | None) -> None:
         # As it is, and as a URL spells it; the longest first, since one may begin with another.
         spellings = {spelling for known in _registered for spelling in (known, quote(known, safe="", errors="replace"))}
         _spellings = tuple(sorted(spellings, key=len, reverse=True))
+    masked_label.cache_clear()
+
+
+@lru_cache(maxsize=4096)
+def masked_label(text: str) -> str:
+    """The same for a short text of which there are few: a path, a model, a user."""
+    return masked(text)
 
 
 def masked(text: str) -> str:

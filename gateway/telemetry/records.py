@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.telemetry.masking import masked
+from gateway.telemetry.masking import masked, masked_label
 
 KEPT_BODY_BYTES = 64 * 1024
 # A secret that starts within the kept part is masked whole before the cut.
@@ -127,7 +127,7 @@ def _labels(*texts: str | None) -> tuple[str | None, ...]:
 
 
 def _label(text: str) -> str:
-    return _fit(masked(text))
+    return _fit(masked(text) if len(text) > LABEL_CHARACTERS else masked_label(text))
 
 
 def _fit(text: str, most: int = LABEL_CHARACTERS) -> str:

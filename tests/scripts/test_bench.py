@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -8,17 +9,30 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
-from scripts.benchmarks import gateway_figures, load, systems, tables
-from scripts.benchmarks.gateway_figures import Plan
+from scripts.benchmarks import (
+    aims,
+    answers,
+    gateway_figures,
+    interpreter,
+    load,
+    machine,
+    processes,
+    sandgate,
+    systems,
+    tables,
+)
+from scripts.benchmarks.plan import Plan, Turns
 
 ROOT = Path(__file__).parents[2]
 BENCH = [sys.executable, "-P", "-m", "scripts.benchmarks"]
 TINY = Plan(
     starts=1, settle=0, warm_up=0.1, saturation=0.1, open_loop=0.2, paced=(5, 1, 4), held=(20, 1, 2), flood=0.1,
-    flood_chunks=20, repeated=50,
+    flood_chunks=20, repeated=50, turns=Turns(1, 40, 0.1),
 )  # fmt: skip
 ASK = load.Request("/v1/chat/completions", {}, {"messages": []})
 
@@ -65,7 +79,7 @@ def working_in(folder: Path) -> list[str]:
 
 
 def test_sandgate_is_measured_beside_a_plain_proxy(tmp_path: Path) -> None:
-    measured = gateway_figures.measure(tmp_path, TINY, [systems.sandgate, systems.plain_proxy])
+    measured = gateway_figures.measure(tmp_path, TINY, [sandgate.whole, systems.plain_proxy], {})
     assert measured["left_out"] == {}
     assert list(measured["systems"]) == ["direct", "Sandgate", "Sanic + httpx"]
     for figures in measured["systems"].values():
@@ -89,9 +103,42 @@ def test_a_system_that_cannot_start_is_left_out_with_its_reason(tmp_path: Path) 
     def broken(_provider: int, _folder: Path) -> systems.System:
         return systems.System(name="broken", version="", port=1, command=("sh", "-c", "echo no luck; exit 1"))
 
-    measured = gateway_figures.measure(tmp_path, TINY, [broken])
+    measured = gateway_figures.measure(tmp_path, TINY, [broken], {"guard": (broken, broken)})
     assert list(measured["systems"]) == ["direct"]
-    assert "no luck" in measured["left_out"]["broken"]
+    assert measured["costs"] == {}
+    assert ["no luck" in measured["left_out"][name] for name in ("broken", "guard")] == [True, True]
+
+
+def test_what_guard_and_logging_cost_is_measured_by_turns(tmp_path: Path) -> None:
+    measured = gateway_figures.measure(tmp_path, TINY, [], gateway_figures.COMPARISONS)
+    assert measured["left_out"] == {}
+    for cost in measured["costs"].values():
+        assert {name: len(taken) for name, taken in cost["turns"].items()} == dict.fromkeys(cost["turns"], 1)
+        assert cost["cpu_us_with"] > 0 < cost["cpu_us_without"]
+        assert cost["per_second_with"] > 0 < cost["per_second_without"]
+    assert "what | CPU us/request with" in " ".join(tables.gateway_tables(measured).split())
+
+
+@pytest.mark.parametrize(("make", "logged"), [(sandgate.two_on_one_core, True), (sandgate.unlogged, False)])
+def test_with_logging_off_calls_are_answered_and_neither_logged_nor_counted(
+    make: systems.Make, logged: bool, built: tuple[Path, load.Load], tmp_path: Path
+) -> None:
+    with load.providing(built[0], tmp_path) as provider:
+        system = make(provider, tmp_path)
+        with processes.running(system.command, folder=tmp_path, environment=system.environment) as process:
+            processes.wait_for_answer(process, system.port, system.health, folder=tmp_path, within=20)
+            answers.check(system, "openai")
+            assert answers.query_log(system)["calls"] == int(logged)
+            with urlopen(Request(f"http://127.0.0.1:{system.port}/metrics", headers=dict(system.headers))) as shown:
+                assert (b"llm_requests_total{" in shown.read()) is logged
+
+
+def test_what_is_answered_while_warming_up_does_not_count(built: tuple[Path, load.Load], tmp_path: Path) -> None:
+    with load.providing(built[0], tmp_path) as provider:
+        ask = systems.direct(provider, tmp_path).ask()
+        got = built[1].closed(provider, ask, connections=1, seconds=0.1, warm_up=0.2)
+    assert got["all"] > got["answers"] == got["latency_ms"]["count"] > 0
+    assert got["seconds"] < 0.2
 
 
 def test_answers_that_are_errors_do_not_count_as_throughput(built: tuple[Path, load.Load]) -> None:
@@ -144,9 +191,127 @@ def test_two_benchmarks_never_measure_at_once(tmp_path: Path) -> None:
     assert "another benchmark is running" in told.stderr
 
 
+GATEWAY: dict[str, Any] = {
+    "systems": {
+        "direct": {"held": {"at_once": 1000}, "open_300": {"latency_ms": {"p50": 0.1, "p99": 0.2}}},
+        "Sandgate": {
+            "version": "1.0",
+            "start_s": 0.5,
+            "throughput_openai": {"per_second": 3000.0},
+            "open_300": {"latency_ms": {"p50": 0.4, "p99": 1.9}},
+            "held": {"at_once": 1000, "streams": 1000, "answers": 999, "lost": 0, "delay_ms": {"p50": 1.0, "p99": 2.0}},
+            "repeated": {"requests": 200_000, "start_mb": 50.0, "middle_mb": 60.0, "end_mb": 61.0},
+            "queries": {"calls": 150_000, "ms": {"one": 5.0, "other": 120.0}},
+        },
+        "Sandgate, 2 workers": {"version": "1.0", "throughput_openai": {"per_second": 4500.0}},
+        "nginx": {"version": "1.2", "throughput_openai": {"per_second": 10_000.0}},
+    },
+    "costs": {
+        "guard": {"added_us": 149.0},
+        "logging": {"throughput_lost": 0.04, "added_us": 6.0, "cpu_us_without": 100.0},
+    },
+    "left_out": {},
+    "shared_core": True,
+}
+
+
+def judged(gateway: dict[str, Any], name: str) -> tuple[str, bool | None]:
+    (found,) = [aim for aim in aims.judge({"gateway": gateway}) if aim["name"].startswith(name)]
+    return found["measured"], found["met"]
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "met"),
+    [
+        ("throughput, to nginx", "0.30 x", True),
+        ("throughput, to LiteLLM", "-", None),
+        ("added latency", "0.30 ms / 1.70 ms", False),
+        ("1,000 streams open, p99", "2.0 ms / 1", False),
+        ("start", "0.50 s", True),
+        ("memory at rest", "-", None),
+        ("growth", "1.0 MB", True),
+        ("the gateway's packages", "-", None),
+        ("guard", "149.0 us", True),
+        ("logging", "4.0 % / 6.0 %", False),
+        ("slowest query", "120.0 ms", False),
+    ],
+)
+def test_an_aim_is_judged_by_what_was_measured(name: str, measured: str, met: bool | None) -> None:
+    assert judged(GATEWAY, name) == (measured, met)
+
+
+def test_the_size_cannot_be_measured_without_the_packages(tmp_path: Path) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1"}
+    told = subprocess.run(
+        [*BENCH, "size"], env=environment(tmp_path) | nowhere, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "error: the gateway's packages could not be installed: " in told.stderr
+
+
+def test_an_aim_for_many_is_not_judged_by_few() -> None:
+    ours = GATEWAY["systems"]["Sandgate"]
+    few = {**ours, "held": {**ours["held"], "at_once": 40}, "repeated": {**ours["repeated"], "requests": 500}}
+    few["queries"] = {**ours["queries"], "calls": 99_999}
+    gateway = {**GATEWAY, "systems": {**GATEWAY["systems"], "Sandgate": few}}
+    assert [judged(gateway, name)[1] for name in ("1,000 streams open, p99", "growth", "slowest")] == [None] * 3
+
+
+def test_the_tables_of_the_readme_come_from_the_json_of_a_run(tmp_path: Path) -> None:
+    measured = {"quick": False, "conditions": machine.describe(), "spoiled": ["too warm"], "gateway": GATEWAY}
+    (tmp_path / "figures.json").write_text(json.dumps({**measured, "aims": aims.judge(measured)}))
+    told = subprocess.run(
+        [*BENCH, "--markdown", "figures.json"],
+        env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    shown = [[cell.strip() for cell in line.split("|")[1:-1]] for line in told.stdout.splitlines() if "|" in line]
+    assert ["", "Sandgate 1.0", "nginx 1.2"] in shown
+    assert ["requests/s", "3,000", "10,000"] in shown
+    assert ["1,000 streams open: served whole", "999 of 1,000", "- of -"] in shown
+    assert ["added at 300 requests/s, ms p50 / p99", "0.30 / 1.70", "- / -"] in shown
+    assert ["guard, CPU a request", "149.0 us", "<= 150.0 us", "yes", "5"] in shown
+    assert "4,500 requests/s, 1.50 times one worker's" in told.stdout
+    assert "Not to be quoted: too warm." in told.stdout
+
+
+def test_a_file_without_figures_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]")
+    for name in ("other.json", "none.json"):
+        command = [*BENCH, "--markdown", name]
+        told = subprocess.run(
+            command, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith(f"error: {name} holds no figures of scripts/bench")
+        assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "packaged_by", "optimized"),
+    [
+        ({"CONFIG_ARGS": "'--prefix=/usr/local' '--enable-optimizations'"}, None, True),
+        ({"CONFIG_ARGS": "'--prefix=/opt'", "PY_CORE_CFLAGS": "-O3 -fprofile-use"}, None, True),
+        ({"CONFIG_ARGS": "'--prefix=/usr' '--enable-shared'"}, "the package python3.13-minimal", True),
+        ({"CONFIG_ARGS": "'--enable-shared'", "PGO_PROF_USE_FLAG": "-fprofile-use -fprofile-correction"}, None, False),
+        ({"CONFIG_ARGS": None}, None, None),
+    ],
+)
+def test_a_python_is_called_slow_only_where_its_build_says_so(
+    settings: dict[str, str | None], packaged_by: str | None, optimized: bool | None
+) -> None:
+    found, why = interpreter.judge(settings, packaged_by)
+    assert found is optimized
+    conditions = {**machine.describe(), "python_build": {"optimized": found, "why": why}}
+    assert any("Python" in complaint for complaint in machine.complain(conditions)) is (optimized is not True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(["--bogus"], "unknown option --bogus"), (["gateway", "--json"], "--json wants the name of a file")],
+    [
+        (["--bogus"], "unknown option --bogus"),
+        (["gateway", "--json"], "--json wants the name of a file"),
+        (["--markdown"], "--markdown wants the name of a file"),
+    ],
 )
 def test_a_command_line_that_makes_no_sense_is_one_clear_line(arguments: list[str], complaint: str) -> None:
     told = subprocess.run([ROOT / "scripts" / "bench", *arguments], capture_output=True, text=True, check=False)

@@ -16,11 +16,12 @@ from tests.conftest import serve
 from tests.gateway.dashboard.browsing import browse
 from tests.gateway.dashboard.stand_in import StandIn
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-the-key-of-these-tests-is-long"
-SECRET = "a secret of at least thirty-two bytes, for tests"
+KEY = f"sk-the-{MARK}-of-these-tests"
+SECRET = f"{MARK}, a secret of at least thirty-two bytes"
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 
 

@@ -46,21 +46,55 @@ def test_events_are_bounded_too(database):
     assert [event.message for event in database.read_events(100, None)[0]] == [str(n) for n in reversed(range(40, 50))]
 
 
+SCANNED = [{"provider": "none"}, {"model": "none"}, {"user": "none"}, {"provider": "p0", "model": "none"}]
+INDEXED = [
+    {"request_id": "none"}, {"kind": "execution"}, {"status": "404"}, {"status": "5xx"}, {"status": "error"},
+    {"status": "error", "model": "none"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("filters", INDEXED, ids=str)
+def test_what_few_calls_have_is_found_without_reading_the_others(database, filters):
+    asked = []
+    database.connection.set_trace_callback(asked.append)
+    database.read_calls(100, None, filters, None)
+    database.connection.set_trace_callback(None)
+    plan = [row[-1] for row in database.connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
+    assert "USING INDEX calls_" in plan[0], plan
+    assert not [
+        step for step in plan if "TEMP B-TREE" in step and "ORDER BY" in step and "5xx" not in filters.values()
+    ], plan
+
+
 def test_each_query_over_a_hundred_thousand_calls_is_quick(database):
     chance = random.Random(7)
     batch = [call(request_id=f"r{n}", model=f"m{n % 8}", status=chance.choice([200, 200, 500])) for n in range(10_000)]
     for _ in range(10):
         database.write(batch, [])
-    for before, filters, query in (
-        (None, {}, None),
-        (50_000, {}, None),
-        (None, {"model": "none"}, None),
-        (None, {"status": "error"}, None),
+    queries: list[tuple[int | None, dict[str, str | None], str | None]] = [
+        (None, {}, None), (50_000, {}, None), (None, {"status": "ok", "model": "none"}, None),
         (None, {}, "100% nothing"),
-    ):
+        (None, {"status": "error"}, "100% nothing"), *((None, dict(one), None) for one in (*INDEXED, *SCANNED)),
+    ]  # fmt: skip
+    for before, filters, query in queries:
         began = time.perf_counter()
         database.read_calls(100, before, filters, query)
-        assert time.perf_counter() - began < 2, (before, filters, query)
+        assert time.perf_counter() - began < 0.5, (before, filters, query)
+
+
+def test_a_log_of_the_first_version_is_kept_and_its_figures_made_up_for(tmp_path):
+    database = Database(tmp_path / "db")
+    database.write([call(model="old") for _ in range(3)], [])
+    database.connection.execute("DROP TABLE figures")
+    for (name,) in database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall():
+        if name != "calls_by_end":
+            database.connection.execute(f"DROP INDEX {name}")
+    database.connection.execute("PRAGMA user_version = 1")
+    database.close()
+    database = Database(tmp_path / "db")
+    assert [one.model for one in database.read_calls(100, None, {"model": "old"}, None)[0]] == ["old"] * 3
+    assert database.connection.execute("SELECT sum(calls) FROM figures WHERE width = 60").fetchone() == (3,)
+    database.close()
 
 
 @pytest.mark.parametrize("content", [b"this is no database " * 100, b"SQLite format 3\0" + b"\xff" * 5000])

@@ -4,9 +4,9 @@ import time
 import pytest
 
 from gateway.errors import InvalidRequest
-from gateway.telemetry.database import Database
+from gateway.telemetry.database import Bounds, Database
 from gateway.telemetry.records import Call
-from gateway.telemetry.stats import Statistics
+from gateway.telemetry.stats import Statistics, find_slot
 
 NOW = 1_795_254_005.0
 
@@ -59,25 +59,26 @@ def test_a_long_call_counts_when_it_ended(database):
 
 
 @pytest.mark.parametrize("times", [[0.1], [250.0], [1.0, 2.0], [0.0, 99.9, 100.0, 999.0], [12_300.0, 4_560_000.0]])
-def test_percentiles_of_round_times_are_exact(database, times):
+def test_percentiles_are_the_nearest_rank_of_few_times(database, times):
     total = read(database, *(ended(1, duration_ms=ms, ttft_ms=ms) for ms in times), window=3600.0)["calls"]["total"]
     ordered = sorted(times)
-    assert total["latency_p50_ms"] == total["ttft_p50_ms"] == ordered[(len(times) + 1) // 2 - 1]
-    assert total["latency_p95_ms"] == total["ttft_p95_ms"] == ordered[-1]
+    assert total["latency_p50_ms"] == total["ttft_p50_ms"]
+    assert total["latency_p50_ms"] == pytest.approx(ordered[(len(times) + 1) // 2 - 1], rel=0.01, abs=0.05)
+    assert total["latency_p95_ms"] == pytest.approx(ordered[-1], rel=0.01, abs=0.05)
 
 
 def test_percentiles_of_any_times_are_right_to_one_percent(database):
     chance = random.Random(7)
     times = sorted(chance.lognormvariate(5, 2) for _ in range(3000))
     total = read(database, *(ended(1, duration_ms=ms) for ms in times), window=864000.0)["calls"]["total"]
-    assert total["latency_p50_ms"] == pytest.approx(times[1499], rel=0.011, abs=0.1)
-    assert total["latency_p95_ms"] == pytest.approx(times[2849], rel=0.011, abs=0.1)
+    assert total["latency_p50_ms"] == pytest.approx(times[1499], rel=0.01, abs=0.05)
+    assert total["latency_p95_ms"] == pytest.approx(times[2849], rel=0.01, abs=0.05)
     assert total["ttft_p50_ms"] is None
 
 
 def test_a_time_beyond_all_bounds_does_not_break_the_figures(database):
     total = read(database, ended(-1, duration_ms=1e12), window=60.0)["calls"]["total"]
-    assert total["latency_p50_ms"] == pytest.approx(9_990_000, rel=0.01)
+    assert total["latency_p50_ms"] == pytest.approx(10_000_000, rel=0.01)
 
 
 def test_figures_come_by_provider_and_by_model_and_executions_apart(database):
@@ -114,19 +115,81 @@ def test_a_window_out_of_range_is_refused(database, window, buckets):
         Statistics(database).read(window, buckets)
 
 
-def test_a_window_of_a_hundred_thousand_calls_is_read_in_a_moment(database):
+SPANS = [
+    (60, 60),
+    (300, 60),
+    (900, 60),
+    (3600, 60),
+    (6 * 3600, 60),
+    (24 * 3600, 60),
+    (7 * 24 * 3600, 60),
+    (77, 500),
+]
+
+
+@pytest.mark.parametrize(("window", "buckets"), SPANS)
+def test_what_was_added_up_is_what_each_call_by_itself_comes_to(database, window, buckets):
     chance = random.Random(7)
-    calls = [
-        ended(chance.random() * 86400, provider=f"p{n % 4}", model=f"m{n % 8}", duration_ms=chance.lognormvariate(6, 1))
-        for n in range(20_000)
-    ]
-    for _ in range(5):
+    moments = [NOW - chance.random() * 1.2 * window for _ in range(3000)]
+    statuses = [chance.choice([200, 200, 499, 500]) for _ in moments]
+    for some in range(0, 3000, 300):
+        database.write(
+            [
+                ended(NOW - moment, status=status, model=f"m{status % 7}", prompt_tokens=3, duration_ms=0.0)
+                for moment, status in zip(moments[some : some + 300], statuses[some : some + 300], strict=True)
+            ],
+            [],
+        )
+    stats = Statistics(database).read(window, buckets, NOW)
+    for name, wanted in (("calls", {200, 499, 500}), ("errors", {500}), ("cancelled", {499})):
+        those = [moment for moment, status in zip(moments, statuses, strict=True) if status in wanted]
+        steps = [sum(begin <= moment < begin + stats["bucket_seconds"] for moment in those) for begin in stats["time"]]
+        assert stats["calls"]["series"][name] == steps
+        assert sum(row["total"][name] for row in stats["models"]) == stats["calls"]["total"][name] == sum(steps)
+
+
+def test_steps_that_fit_no_slots_miss_and_repeat_no_call(database):
+    database.write([ended(second) for second in range(3000)], [])
+    stats = Statistics(database).read(3500.0, 93, NOW)
+    assert stats["calls"]["total"]["calls"] == sum(stats["calls"]["series"]["calls"]) == 3000
+
+
+def test_every_window_of_the_page_is_read_from_slots():
+    assert [find_slot(window / 60, window) for window, _ in SPANS[:7]] == [1, 5, 5, 60, 60, 720, 720]
+
+
+def test_a_window_of_a_hundred_thousand_calls_reads_none_of_them(database):
+    chance = random.Random(7)
+    for _ in range(20):
+        calls = [
+            ended(
+                chance.random() * 900, provider=f"p{n % 4}", model=f"m{n % 8}", duration_ms=chance.lognormvariate(6, 1)
+            )
+            for n in range(5000)
+        ]
         database.write(calls, [])
-    statistics = Statistics(database)
+    asked = []
+    database.connection.set_trace_callback(asked.append)
     began = time.perf_counter()
-    assert statistics.read(90000.0, 60, NOW)["calls"]["total"]["calls"] == 100_000
-    first = time.perf_counter() - began
-    began = time.perf_counter()
-    statistics.read(90000.0, 60, NOW)
-    assert first < 5
-    assert time.perf_counter() - began < first
+    assert Statistics(database).read(960.0, 64, NOW)["calls"]["total"]["calls"] == 100_000
+    assert time.perf_counter() - began < 1.5
+    assert len(asked) < 70
+    assert not [statement for statement in asked if " calls " in f"{statement} "]
+
+
+def test_figures_outlive_the_calls_but_not_their_age_nor_a_full_disk(tmp_path):
+    database = Database(tmp_path / "calls.sqlite3")
+    now = time.time()
+    database.write([ended(NOW - now + second) for second in (*range(2000), *range(90_000, 90_010))], [])
+    count = "SELECT count(*) FROM figures WHERE width = "
+    assert database.connection.execute(f"{count} 1").fetchone() == (2010,)
+    database.prune(Bounds(calls=10))
+    assert database.connection.execute(f"{count} 1").fetchone() == (2000,)
+    assert Statistics(database).read(900.0, 60)["calls"]["total"]["calls"] == pytest.approx(900, abs=15)
+    assert database.connection.execute("SELECT sum(calls) FROM figures WHERE width = 720").fetchone() == (2010,)
+    database.prune(Bounds(age_seconds=80_000))
+    assert database.connection.execute("SELECT sum(calls) FROM figures WHERE width = 720").fetchone() == (2000,)
+    database.prune(Bounds(size=1))
+    assert database.connection.execute("SELECT count(*) FROM calls").fetchone() == (0,)
+    assert database.connection.execute("SELECT count(*) FROM figures WHERE slot < ?", (now - 1500,)).fetchone() == (0,)
+    database.close()
