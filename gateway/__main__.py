@@ -8,18 +8,22 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
+from gateway.accepting import accept_in_bursts
 from gateway.access.tokens import write_token
 from gateway.configuration import BadSetting, Invocation, build, print_error, read_command_line, report, write_help
 from gateway.draining import drain_at_stop
 from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.folder import shared_folder
+from gateway.upstream.sharing import make_memory
 from gateway.workers import Workers, open_sockets
 
 if TYPE_CHECKING:
@@ -38,12 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         invocation = read_command_line(sys.argv[1:] if argv is None else argv)
         if invocation.command == "help":
-            print(write_help())
-            return 0
+            return _print(write_help())
         settings = build(invocation, os.environ, Path.cwd())
         if invocation.command == "token":
-            print(make_token(settings, invocation))
-            return 0
+            return _print(make_token(settings, invocation))
+        make_folders(settings)
     except BadSetting as error:
         print_error(error.message)
         return _BAD_SETTING
@@ -54,6 +57,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run_command(settings, invocation)
 
 
+def _print(text: str) -> int:
+    with _reader_may_leave():
+        print(text, flush=True)
+    return 0
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Take it as no failure when whoever reads standard output has seen enough (`| head -1`)."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def make_folders(settings: Settings) -> None:
+    """Make the folders that are written to, and try them; `BadSetting` for what cannot be made or written."""
+    name = "DATA_DIR"
+    try:
+        if settings.data_dir is not None:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with TemporaryFile(dir=settings.data_dir):
+                pass
+        name = "LOG_FILE"
+        if settings.log_file is not None:
+            settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(settings.log_file, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise BadSetting(f"{name}: expected a path that can be written to ({error.strerror or error})") from None
+
+
 def _run_command(settings: Settings, invocation: Invocation) -> int:
     from gateway.app import create_app
     from gateway.commands import check, print_models
@@ -62,10 +98,13 @@ def _run_command(settings: Settings, invocation: Invocation) -> int:
     services = create_app(replace(settings, workers=1, log_level=level)).ctx
     refresh = "refresh" in invocation.arguments
     work = print_models(services, refresh=refresh) if invocation.command == "models" else check(services)
+    status = 0
     try:
-        return asyncio.run(work)
+        with _reader_may_leave():
+            status = asyncio.run(work)
     except KeyboardInterrupt:
         return _FAILED
+    return status
 
 
 def make_token(settings: Settings, invocation: Invocation) -> str:
@@ -102,7 +141,8 @@ def serve(settings: Settings, create_app: CreateApp) -> int:
             return _FAILED
         return 0
     with shared_folder() as folder:
-        shared = replace(settings, runtime_dir=folder, limits=replace(settings.limits, shared_dir=folder))
+        limits = replace(settings.limits, shared_dir=folder)
+        shared = replace(settings, runtime_dir=folder, limits=limits, token_memory=make_memory(folder))
         return Workers(partial(_serve_one, shared, create_app), sockets, print_error).run()
 
 
@@ -132,7 +172,7 @@ def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socke
 
     app.after_server_start(collect_again)
     app.before_server_stop(die_at_second_signal)
-    protocol = drain_at_stop(app)
+    protocol = accept_in_bursts(drain_at_stop(app), listener)
     app.run(sock=listener, protocol=protocol, single_process=True, access_log=False, motd=False, debug=False)
 
 

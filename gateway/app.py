@@ -43,6 +43,7 @@ from gateway.telemetry.masking import mask
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream import Upstream
 from gateway.upstream.oauth import Tokens
+from gateway.upstream.sharing import SharedTokens
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ GRACEFUL_SECONDS = 30.0  # for running requests and streams after SIGTERM (API.m
 def create_app(settings: Settings) -> Gateway:
     """Wire the gateway for one process; nothing is contacted before the server has started."""
     config = Config()
-    config.REQUEST_MAX_SIZE = settings.max_request_bytes or guard.NO_LIMIT
+    # Of the head too, so never below what that may have; the guard counts the bytes of bodies.
+    config.REQUEST_MAX_SIZE = max(settings.max_request_bytes or guard.NO_LIMIT, MAX_HEADER_BYTES)
     config.REQUEST_MAX_HEADER_SIZE = MAX_HEADER_BYTES
     config.RESPONSE_TIMEOUT = 24 * 3600  # deadlines are kept per provider, where they can be explained
     config.KEEP_ALIVE_TIMEOUT = 120
@@ -106,7 +108,7 @@ def _wire(settings: Settings) -> Services:
             figures.provider_rested(provider, False)
 
     conditions = Conditions(settings.provider_rest_seconds, report=partial(_note_turn, calls), report_rest=note_rest)
-    tokens = Tokens(upstream, report=partial(_note_token, calls), keep_secret=mask)
+    tokens = Tokens(upstream, report=partial(_note_token, calls), keep_secret=mask, shared=_share_tokens(settings))
 
     async def fetch(provider: str) -> tuple[Model, ...]:
         return await router.models(provider, Caller(request_id="catalogue"))
@@ -130,6 +132,16 @@ def _wire(settings: Settings) -> Services:
         prompts=Prompts(settings.prompts_dir, settings.default_language),
         metrics=figures,
         calls=calls,
+    )
+
+
+def _share_tokens(settings: Settings) -> SharedTokens | None:
+    if settings.token_memory is None or settings.runtime_dir is None:
+        return None
+    return SharedTokens(
+        settings.token_memory,
+        settings.runtime_dir,
+        [name for name, provider in settings.providers.items() if provider.oauth],
     )
 
 

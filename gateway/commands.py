@@ -6,6 +6,7 @@ from gateway.api.services import Services
 from gateway.configuration import print_error
 from gateway.configuration.report import without_password
 from gateway.errors import GatewayError
+from gateway.execution import ExecutorState
 from gateway.routing.listing import list_models
 
 
@@ -42,14 +43,21 @@ async def check(services: Services) -> int:
             rows.append((name, "FAILED", address, outcome.message))
         else:
             rows.append((name, "ok", address, f"{outcome} model{'' if outcome == 1 else 's'}"))
-    state, says = (
-        ("ok", "healthy") if executor.reachable else ("FAILED", "not reachable: start it, or set EXECUTOR_URL")
-    )
-    if executor.reachable and executor.ready_sandboxes is not None:
-        says = f"{executor.ready_sandboxes} sandboxes ready"
+    state, says = _judge(executor)
     rows.append(("executor", state, without_password(settings.executor_url), says))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         sys.stdout.write("  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]))
         sys.stdout.write("\n")
     return 0 if all(row[1] == "ok" for row in rows[1:]) else 1
+
+
+def _judge(executor: ExecutorState) -> tuple[str, str]:
+    """Put into the table's words whether the executor can run code."""
+    if not executor.reachable:
+        return "FAILED", "not reachable: start it, or set EXECUTOR_URL"
+    if executor.problem is not None:
+        return "FAILED", f"unhealthy: {executor.problem}"
+    if executor.ready_sandboxes is None:
+        return "ok", "healthy"
+    return "ok", f"{executor.ready_sandboxes} sandbox{'' if executor.ready_sandboxes == 1 else 'es'} ready"

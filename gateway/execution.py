@@ -13,18 +13,26 @@ from gateway.settings import ProviderSettings
 from gateway.upstream import Answer, Upstream
 
 TOKEN_SECONDS = 30  # the executor takes at most 60
-LONGEST_SILENCE = 120.0  # seconds: the longest wait in the queue and the longest run together, and some
+LONGEST_SILENCE = 120.0  # seconds, of what is answered without running code
+# Seconds of a run, which the executor itself bounds by its settings: ten times the longest MAX_TIMEOUT_SECONDS (a
+# batch), the longest QUEUE_SECONDS, and some. A shorter limit here would cut what an operator has allowed there.
+LONGEST_RUN = 11 * 3600.0 + 180
 MAX_HEALTH_BYTES = 1024 * 1024
+MAX_PROBLEM = 500  # characters
 LOOK_SECONDS = 10.0
 CONNECT_SECONDS = 1.5  # so that an executor that is away is a 503 within 2 s (API.md 3.7)
 ANONYMOUS = "anonymous"
 
 
 class ExecutorState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway knows of the executor; None where it has not heard."""
+    """What the gateway knows of the executor; None where it has not heard.
+
+    `problem` is what keeps one that can be reached from running code, as it says itself.
+    """
 
     reachable: bool | None = None
     ready_sandboxes: int | None = None
+    problem: str | None = None
 
 
 class Executor:
@@ -33,9 +41,8 @@ class Executor:
     def __init__(self, url: str, secret: str | None, upstream: Upstream) -> None:
         self._secret = secret
         self._upstream = upstream
-        self._address = ProviderSettings(
-            name="executor", kind="openai-compatible", base_url=url, timeout_seconds=LONGEST_SILENCE, configured=True
-        )
+        self._address = _address("executor", url, LONGEST_SILENCE)
+        self._runs = _address("executor-runs", url, LONGEST_RUN)
         self._watching: asyncio.Task[None] | None = None
         self.state = ExecutorState()
 
@@ -61,7 +68,7 @@ class Executor:
             headers.append(("authorization", f"Bearer {self._sign(user)}"))
         try:
             async with self._upstream.exchange(
-                self._address,
+                self._runs if (method, path) == ("POST", "/execute") else self._address,
                 method,
                 path,
                 headers=headers,
@@ -90,11 +97,7 @@ class Executor:
             async with self.forward(
                 "GET", "/health", user=None, request_id="health", accept="application/json"
             ) as answer:
-                report = msgspec.json.decode(await answer.read(MAX_HEALTH_BYTES))
-            count = sum(int(pool["ready"]) for pool in report["pool"].values())
-            self.state = ExecutorState(reachable=True, ready_sandboxes=count)
-        except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
-            self.state = ExecutorState(reachable=True)
+                self.state = _read_health(answer.status, await answer.read(MAX_HEALTH_BYTES))
         except (Unavailable, TimedOut, UnusableAnswer):
             self.state = ExecutorState(reachable=False, ready_sandboxes=0)
         return self.state
@@ -120,9 +123,29 @@ class Executor:
 
     def _note(self, *, reachable: bool) -> None:
         if self.state.reachable is not reachable:
-            self.state = ExecutorState(reachable=reachable, ready_sandboxes=self.state.ready_sandboxes)
+            self.state = msgspec.structs.replace(self.state, reachable=reachable)
 
     def _sign(self, user: str | None) -> str:
         assert self._secret is not None
         claims = {"aud": "executor", "sub": user or ANONYMOUS, "exp": int(time.time()) + TOKEN_SECONDS}
         return jwt.encode(claims, self._secret, algorithm="HS256")
+
+
+def _address(name: str, url: str, seconds: float) -> ProviderSettings:
+    """Describe the executor as the client wants it; `seconds` bounds the wait for an answer."""
+    return ProviderSettings(name=name, kind="openai-compatible", base_url=url, timeout_seconds=seconds, configured=True)
+
+
+def _read_health(status: int, body: bytes) -> ExecutorState:
+    """Read the answer to `GET /health` (API.md 4.4): 200 when code can be run, else 503 with the reason."""
+    count, message = None, None
+    try:
+        report = msgspec.json.decode(body)
+        message = report.get("message")
+        count = sum(int(pool["ready"]) for pool in report["pool"].values())
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
+        pass  # what it does not say is not known
+    problem = None
+    if status != 200:
+        problem = message[:MAX_PROBLEM] if isinstance(message, str) and message else f"it answers with status {status}"
+    return ExecutorState(reachable=True, ready_sandboxes=count, problem=problem)

@@ -111,12 +111,15 @@ class LimitSettings:
 class Settings:
     """Everything that the gateway was told.
 
+    `published` ("host:port") is where others reach a gateway whose own address is one inside a container.
     `runtime_dir` is a folder that all workers of one run share, made before they start and removed after them; None
-    when there is one process only. `notes` are oddities that the operator should know of.
+    when there is one process only. `token_memory` is the descriptor of memory that they share for access tokens.
+    `notes` are oddities that the operator should know of.
     """
 
     host: str = "127.0.0.1"
     port: int = 3500
+    published: str | None = None
     workers: int = 1
     debug: bool = False
 
@@ -155,6 +158,7 @@ class Settings:
     config_file: Path | None = None
     generated_key: str | None = field(default=None, repr=False)
     runtime_dir: Path | None = None
+    token_memory: int | None = None
     notes: tuple[str, ...] = ()
 
 

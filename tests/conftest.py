@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 from sanic import Sanic
+from sanic.server import HttpProtocol
 
+from gateway.api.services import Services
 from tests.docker_engine import pytest_runtest_setup  # noqa: F401  # pytest finds its hooks here by name
+from tests.secret_watch import (
+    check_marks,
+    heard,
+    pytest_runtest_makereport,  # noqa: F401
+    pytest_runtest_protocol,  # noqa: F401
+    search_remains,
+)
 
 # Two apps of one name may live in one process: each test makes its own.
 Sanic.test_mode = True
@@ -31,11 +40,22 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def serve(app: Sanic[Any, Any]) -> AsyncIterator[str]:
-    """Run `app` on a free port of loopback inside the test's own event loop; yields its URL."""
+    """Run `app` on a free port of loopback inside the test's own event loop; yields its URL.
+
+    A gateway is watched while it runs: nothing that it says may have a secret in it (tests.secret_watch).
+    """
+    services = app.ctx if isinstance(app.ctx, Services) else None
+    if services is not None:
+        check_marks(services.settings)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False)
+    server = await app.create_server(
+        sock=listener,
+        protocol=HttpProtocol if services is None else heard(),
+        return_asyncio_server=True,
+        access_log=False,
+    )
     assert server is not None
     # CPython 3.11 can fail to parse the router's code when a collection strikes in the middle of it.
     gc.disable()
@@ -54,5 +74,7 @@ async def serve(app: Sanic[Any, Any]) -> AsyncIterator[str]:
         await server.close()
         for connection in list(server.connections):
             connection.close() if hasattr(connection, "close") else connection.abort()
+        if services is not None:
+            await search_remains(services)
         await server.after_stop()
         app.shutdown_tasks(1)

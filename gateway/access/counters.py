@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class Window:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """One window after a hit: hits in it, seconds until the first of them leaves, seconds until a hit would fit."""
 
     window: Window
@@ -62,10 +61,12 @@ class LocalCounter:
     def take(self, who: str, windows: Sequence[Window]) -> list[Tally]:
         """See `Counter`."""
         now = self._clock()
-        kept = [self._recent(who, window, now) for window in windows]
-        room = all(len(hits) < window.amount for hits, window in zip(kept, windows, strict=True))
+        kept = [(self._recent(who, window, now), window) for window in windows]
+        room = True
+        for hits, window in kept:
+            room = room and len(hits) < window.amount
         tallies = []
-        for hits, window in zip(kept, windows, strict=True):
+        for hits, window in kept:
             wait = hits[0] + window.seconds - now if len(hits) >= window.amount else 0.0
             if room:
                 hits.append(now)

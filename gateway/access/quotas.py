@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from limits import RateLimitItem, parse_many
 
 from gateway.access.clients import find_client
@@ -28,8 +28,7 @@ STORAGE_REST_SECONDS = 1.0
 WARNING_SECONDS = 60.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of a limit after a request, of the window that is nearest to its end.
 
     `reset_seconds` is when the window has room for one more; `retry_after` is 0 for a request that is allowed.
@@ -61,7 +60,7 @@ class Quotas:
         self._remote = _RemoteCounter(limits.storage_uri) if limits.storage_uri else None
         self._limits = limits
         self._counter: Counter | None = None
-        self._rest_until = float("-inf")
+        self._rest_until = 0.0
         self._warned = float("-inf")
         self.unchecked = 0
 
@@ -73,14 +72,13 @@ class Quotas:
         notation = own or self._general.get(quota, "")
         if not notation:
             return None
-        items = _items(notation)
         key = f"{quota}:{who}"
-        if self._clock() < self._rest_until:
+        if self._rest_until and self._clock() < self._rest_until:
             self._count_unchecked()
             return None
         try:
             if self._remote is not None:
-                tallies = await self._remote.take(key, items)
+                tallies = await self._remote.take(key, _items(notation))
             else:
                 tallies = self._local().take(key, _windows(notation))
         except self._troubles() as error:
@@ -122,9 +120,8 @@ class Quotas:
 
 
 def _allowance(tallies: Sequence[Tally]) -> Allowance:
-    full = [tally for tally in tallies if tally.wait_seconds > 0]
-    if full:
-        worst = max(full, key=lambda tally: tally.wait_seconds)
+    worst = tallies[0] if len(tallies) == 1 else max(tallies, key=_wait)
+    if worst.wait_seconds > 0:
         return Allowance(
             limit=worst.window.amount,
             remaining=0,
@@ -132,13 +129,21 @@ def _allowance(tallies: Sequence[Tally]) -> Allowance:
             allowed=False,
             retry_after=worst.wait_seconds,
         )
-    nearest = min(tallies, key=lambda tally: (tally.window.amount - tally.used, -tally.window.seconds))
+    nearest = worst if len(tallies) == 1 else min(tallies, key=_nearness)
     return Allowance(
         limit=nearest.window.amount,
         remaining=max(0, nearest.window.amount - nearest.used),
         reset_seconds=max(0.0, nearest.reset_seconds),
         allowed=True,
     )
+
+
+def _wait(tally: Tally) -> float:
+    return tally.wait_seconds
+
+
+def _nearness(tally: Tally) -> tuple[int, int]:
+    return tally.window.amount - tally.used, -tally.window.seconds
 
 
 @lru_cache(maxsize=1024)

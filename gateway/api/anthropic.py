@@ -13,6 +13,7 @@ from gateway.errors import UnusableAnswer
 from gateway.messages.chat import ChatRequest, ImagePart
 from gateway.providers.base import UpstreamRequest
 from gateway.routing.names import Route
+from gateway.routing.router import Opened
 
 #: A token is about four characters of English, an image at most about 1600 tokens (Anthropic, "Vision").
 CHARACTERS_PER_TOKEN = 4
@@ -47,13 +48,17 @@ async def _ask_for_count(request: GatewayRequest, route: Route) -> HTTPResponse:
     headers = tuple((name, request.headers[name]) for name in _NATIVE_HEADERS if name in request.headers)
     asked = UpstreamRequest(path=_COUNT_PATH, body=body, headers=headers)
     only = Route(asked=route.asked, targets=(target,))
-    async with request.services.router.open(only, lambda _: asked, caller_of(request)) as opened:
-        counted = await opened.answer.read(MAX_COUNT_BYTES)
+    _, counted = await request.services.router.fetch(only, lambda _: asked, caller_of(request), _take_count)
+    return HTTPResponse(counted, content_type="application/json")
+
+
+async def _take_count(opened: Opened) -> bytes:
+    counted = await opened.answer.read(MAX_COUNT_BYTES)
     try:
         msgspec.json.decode(counted, type=_Count)
     except msgspec.DecodeError as error:
-        raise UnusableAnswer("The provider gave no count.", provider=target.provider, model=target.model) from error
-    return HTTPResponse(counted, content_type="application/json")
+        raise UnusableAnswer("The provider gave no count.") from error
+    return counted
 
 
 def estimate_tokens(chat: ChatRequest) -> int:

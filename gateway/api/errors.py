@@ -7,7 +7,7 @@ import logging
 import math
 import traceback
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import sanic.exceptions
@@ -21,6 +21,8 @@ from gateway.telemetry.logs import request_id as logged_as
 from gateway.telemetry.masking import masked
 
 log = logging.getLogger(__name__)
+
+MAX_HEAD_BYTES = 16384  # REQUEST_MAX_HEADER_SIZE as gateway.app sets it, the most that Sanic takes
 
 
 class Verdict(NamedTuple):
@@ -56,9 +58,9 @@ _TITLES |= {502: "Bad Gateway", 529: "Overloaded"}
 
 
 def judge(error: errors.GatewayError) -> Verdict:
-    """Give the status and title of an error; a provider's own 4xx, 429, 502-504 and 529 keep their status."""
+    """Give the status and title of an error; a provider's own 4xx, 502-504 and 529 keep their status, but 499."""
     if isinstance(error, errors.ProviderError):
-        status = error.status if 400 <= error.status < 500 or error.status in (502, 503, 504, 529) else 502
+        status = error.status if 400 <= error.status < 499 or error.status in (502, 503, 504, 529) else 502
         status = 400 if status == 422 else status  # never 422 (API.md 2)
         return Verdict(status, _TITLES.get(status) or _phrase(status))
     for kind in type(error).__mro__:
@@ -125,6 +127,8 @@ def translate(exception: BaseException, settings: Settings) -> errors.GatewayErr
             return errors.MethodNotAllowed(f"This path takes {' or '.join(sorted(allowed))}.", allowed=allowed)
         case sanic.exceptions.NotFound():
             return errors.NotFound("There is no such path here: GET /docs lists all endpoints.")
+        case sanic.exceptions.PayloadTooLarge() if "header" in str(exception):  # as `sanic.http.http1` words it
+            return errors.RequestTooLarge(f"The head of the request is larger than {MAX_HEAD_BYTES} bytes.")
         case sanic.exceptions.PayloadTooLarge():
             return errors.RequestTooLarge(
                 f"The body is larger than the {settings.max_request_bytes} bytes allowed (MAX_REQUEST_BYTES)."
@@ -145,7 +149,10 @@ async def answer_error(request: GatewayRequest, exception: Exception) -> HTTPRes
     if request.method == "OPTIONS" and isinstance(
         exception, (sanic.exceptions.MethodNotAllowed, sanic.exceptions.NotFound)
     ):
-        return HTTPResponse(status=204)  # a preflight: the CORS headers are put on like on every answer
+        too_large = await _discard_body(request)
+        if too_large is None:
+            return HTTPResponse(status=204)  # a preflight: the CORS headers are put on like on every answer
+        exception = too_large
     logged_as.set(request.request_id)
     settings = request.services.settings
     error = translate(exception, settings)
@@ -159,3 +166,14 @@ async def answer_error(request: GatewayRequest, exception: Exception) -> HTTPRes
         headers=header_lines(error),
         content_type="application/json",
     )
+
+
+async def _discard_body(request: GatewayRequest) -> Exception | None:
+    """Read what nobody wants to know, since Sanic takes a body left lying behind a success for our mistake."""
+    stream: Any = request.stream
+    try:
+        async for _ in stream:
+            pass
+    except sanic.exceptions.SanicException as error:
+        return error
+    return None

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from urllib.parse import quote
 
@@ -18,12 +18,14 @@ from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects import sse
 from gateway.dialects.errors import Failure, plain
-from gateway.errors import GatewayError, NotFound
+from gateway.dialects.reading import decode
+from gateway.errors import GatewayError, InvalidJSON, NotFound, Unavailable
 from gateway.telemetry.calls import Call
 from gateway.upstream import Answer
 
 JSON = "application/json"
 HEAD_BYTES = 200
+LOOK_SECONDS = 1.9  # a 503 within 2 s (API.md 3.7)
 _STATUS = re.compile(rb'"status":\s?"([a-z_]{1,32})"')
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _PASSED_BACK = ("content-type", "retry-after", "allow")
@@ -31,6 +33,9 @@ _PASSED_BACK = ("content-type", "retry-after", "allow")
 
 async def run_code(request: GatewayRequest) -> HTTPResponse | None:
     """Run code; whole or streamed, as the body says. The caller leaving ends the run."""
+    if not request.body:
+        raise InvalidJSON("The body is not valid JSON: it is empty.")
+    decode(request.body)  # refuses what the executor might read in another way than whoever looked at it before
     verdict = _Verdict(request)
     async with verdict, _forward(request, "POST", "/execute", body=request.body) as answer:
         verdict.status = answer.status
@@ -44,13 +49,13 @@ async def run_code(request: GatewayRequest) -> HTTPResponse | None:
 
 async def show_limits(request: GatewayRequest) -> HTTPResponse:
     """Tell the executor's limits and what its images hold."""
-    async with _forward(request, "GET", "/limits") as answer:
+    async with _look(request, "GET", "/limits") as answer:
         return await _pass_back(answer)
 
 
 async def list_executions(request: GatewayRequest) -> HTTPResponse:
     """List the running executions: the caller's own, or all for `admin`."""
-    async with _forward(request, "GET", "/executions") as answer:
+    async with _look(request, "GET", "/executions") as answer:
         if _sees_all(request) or answer.status != 200:
             return await _pass_back(answer)
         listed = msgspec.json.decode(await answer.read(MAX_ANSWER_BYTES))
@@ -61,11 +66,11 @@ async def list_executions(request: GatewayRequest) -> HTTPResponse:
 async def cancel_execution(request: GatewayRequest, execution_id: str) -> HTTPResponse:
     """Cancel a running execution of the caller's own, or any for `admin`; another's is as unknown as none at all."""
     if not _sees_all(request):
-        async with _forward(request, "GET", "/executions") as answer:
+        async with _look(request, "GET", "/executions") as answer:
             listed = msgspec.json.decode(await answer.read(MAX_ANSWER_BYTES))
         if not any(run["id"] == execution_id and run["user"] == request.user for run in listed.get("executions", ())):
             raise NotFound(f"There is no execution {execution_id[:100]!r} under way.")
-    async with _forward(request, "DELETE", f"/executions/{quote(execution_id, safe='')}") as answer:
+    async with _look(request, "DELETE", f"/executions/{quote(execution_id, safe='')}") as answer:
         return await _pass_back(answer)
 
 
@@ -84,6 +89,18 @@ def _forward(
         body=body,
         accept=request.headers.get("accept", "*/*"),
     )
+
+
+@asynccontextmanager
+async def _look(request: GatewayRequest, method: str, path: str) -> AsyncIterator[Answer]:
+    """Ask what is answered at once; an executor that does not is as good as away."""
+    try:
+        async with asyncio.timeout(LOOK_SECONDS), _forward(request, method, path) as answer:
+            yield answer
+    except TimeoutError:
+        raise Unavailable(
+            "The executor does not answer: see whether it is well.", code="executor_unreachable"
+        ) from None
 
 
 async def _pass_back(answer: Answer, look: Callable[[bytes], None] | None = None) -> HTTPResponse:
@@ -152,7 +169,7 @@ class _Verdict:
 
 ENDPOINTS = (
     Endpoint("POST", "/execute", run_code, EXECUTE),
-    Endpoint("GET", "/execute/limits", show_limits, EXECUTE_LOOK),
-    Endpoint("GET", "/executions", list_executions, EXECUTE_LOOK),
+    Endpoint("GET HEAD", "/execute/limits", show_limits, EXECUTE_LOOK),
+    Endpoint("GET HEAD", "/executions", list_executions, EXECUTE_LOOK),
     Endpoint("DELETE", "/executions/<execution_id:str>", cancel_execution, EXECUTE_LOOK),
 )

@@ -14,9 +14,9 @@ from typing import Any
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from gateway.access.credentials import find_credential
-from gateway.access.quotas import Allowance, find_client
+from gateway.access.quotas import find_client
 from gateway.api.errors import answer_error
-from gateway.api.origins import allowed_origin, refuse_strangers
+from gateway.api.origins import refuse_strangers
 from gateway.api.services import Gateway, GatewayRequest
 from gateway.errors import Forbidden, RateLimited, RequestTooLarge, Unauthorized, UnsupportedMediaType
 from gateway.telemetry.logs import access as log_access
@@ -73,7 +73,6 @@ def install(app: Gateway, endpoints: Iterable[Endpoint]) -> None:
             ctx_access=endpoint.access,
         )
     app.exception(Exception)(answer_error)
-    app.register_middleware(finish, "response")
 
 
 def _guarded(endpoint: Endpoint) -> Handler:
@@ -106,6 +105,8 @@ async def admit(request: GatewayRequest, access: Access) -> None:
         await _identify(request, access)
     if access.json and request.method in ("POST", "PUT", "PATCH"):
         want_json(request.headers.get("content-type", ""))
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding.")
     check_declared_size(request.headers.get("content-length"), settings.max_request_bytes)
     if access.quota is not None:
         await _draw(request, access.quota)
@@ -162,6 +163,9 @@ async def _answer_and_linger(request: GatewayRequest, response: HTTPResponse) ->
     """Answer, then take in what the client is still sending for a moment, or it would never see the answer."""
     stream: Any = request.stream
     awaits_leave = stream.expecting_continue
+    if awaits_leave:  # and does not get it: the body never comes
+        stream.expecting_continue = False
+        stream.request_body = None
     stream.keep_alive = False
     stream.request_max_size = NO_LIMIT
     sent: Any = await request.respond(response)
@@ -172,42 +176,6 @@ async def _answer_and_linger(request: GatewayRequest, response: HTTPResponse) ->
         async with asyncio.timeout(LINGER_SECONDS):
             async for _ in stream:
                 pass
-
-
-_EXPOSED = (
-    "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, "
-    "x-provider-request-id, x-should-retry"
-)
-
-
-async def finish(request: GatewayRequest, response: BaseHTTPResponse) -> None:
-    """Put on every answer what every answer has: the request's id, the limits, the CORS headers."""
-    headers = response.headers
-    headers["x-request-id"] = request.request_id
-    if request.path.startswith("/v1/messages"):
-        headers["request-id"] = request.request_id  # the name that Anthropic's clients look for
-    if request.allowance is not None:
-        _show_allowance(headers, request.allowance)
-    origin = request.headers.get("origin")
-    if origin is None:
-        return
-    allowed = "*" if request.path == "/health" else allowed_origin(origin, request.services.settings)
-    if allowed is None:
-        return
-    headers["access-control-allow-origin"] = allowed
-    headers["access-control-expose-headers"] = _EXPOSED
-    if allowed != "*":
-        headers["vary"] = "Accept, Origin" if request.path == "/health" else "Origin"
-    if request.method == "OPTIONS":
-        headers["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-        headers["access-control-allow-headers"] = request.headers.get("access-control-request-headers", "*")
-        headers["access-control-max-age"] = "600"
-
-
-def _show_allowance(headers: Any, allowance: Allowance) -> None:
-    headers["ratelimit-limit"] = str(allowance.limit)
-    headers["ratelimit-remaining"] = str(allowance.remaining)
-    headers["ratelimit-reset"] = str(max(0, round(allowance.reset_seconds)))
 
 
 def count(request: GatewayRequest, response: BaseHTTPResponse | None) -> None:

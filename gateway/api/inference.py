@@ -10,6 +10,7 @@ import msgspec
 from sanic.response import HTTPResponse
 
 from gateway.api.recording import Recording
+from gateway.api.replies import Reply
 from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects.base import Head, ParsedT, StreamEncoder, Writer
@@ -60,7 +61,7 @@ def make_head(request: GatewayRequest, target: Target, model: str, warnings: tup
 
 def answer_json(body: Any, headers: dict[str, str] | None = None) -> HTTPResponse:
     """Answer 200 with JSON."""
-    return HTTPResponse(msgspec.json.encode(body), headers=headers, content_type="application/json")
+    return Reply(msgspec.json.encode(body), headers=headers, content_type="application/json")
 
 
 async def answer_chat(
@@ -78,8 +79,7 @@ async def answer_chat(
             recording.ended(await send_stream(request, writing.pieces(recording), form))
             return None
         target, reply = await router.chat(route, chat, caller_of(request))
-        recording.aimed_at(target)
-        recording.used(reply.usage)
+        recording.answered_by(target, reply.usage, reply.choices[0].finish_reason if reply.choices else None)
         shown = target.model if shows_bare_name else chat.model
         return recording.keep(answer_json(dialect.write_reply(parsed, reply, make_head(request, target, shown))))
 
@@ -127,8 +127,7 @@ async def answer_embeddings(
         route = find_route(request, wanted.model, provider)
         recording.aimed_at(route.targets[0])
         target, reply = await request.services.router.embeddings(route, wanted, caller_of(request))
-        recording.aimed_at(target)
-        recording.used(reply.usage)
+        recording.answered_by(target, reply.usage)
         shown = target.model if shows_bare_name else wanted.model
         return recording.keep(answer_json(write(reply, make_head(request, target, shown))))
 

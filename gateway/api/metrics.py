@@ -18,4 +18,4 @@ async def answer_metrics(request: GatewayRequest) -> HTTPResponse:
     return HTTPResponse(text, content_type=CONTENT_TYPE_LATEST)
 
 
-ENDPOINTS = (Endpoint("GET", "/metrics", answer_metrics, OPEN),)
+ENDPOINTS = (Endpoint("GET HEAD", "/metrics", answer_metrics, OPEN),)

@@ -45,7 +45,9 @@ async def answer_models(request: GatewayRequest) -> HTTPResponse:
 
 async def answer_model(request: GatewayRequest, model_id: str) -> HTTPResponse:
     """Show one model; its id may hold `:` and `/`."""
-    asked = unquote(model_id)
+    if not model_id:
+        return await answer_models(request)  # a trailing slash, no id
+    asked = unquote(model_id).rstrip("/")
     settings = request.services.settings
     if settings.placeholder_mode:
         return answer_json(models.write_model(asked, 0, "stub"))

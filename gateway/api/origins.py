@@ -1,18 +1,23 @@
 """Which hosts and origins may ask: against DNS rebinding and web pages from elsewhere (API.md 1.5)."""
 
 import ipaddress
-from collections.abc import Mapping
+import re
 from urllib.parse import urlsplit
 
-from gateway.errors import Forbidden
+from sanic.compat import Header
+
+from gateway.errors import Forbidden, InvalidRequest
 from gateway.settings import Settings
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_NAME = re.compile(r"[a-z0-9._-]*")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
-def refuse_strangers(headers: Mapping[str, str], settings: Settings) -> None:
+def refuse_strangers(headers: Header, settings: Settings) -> None:
     """With auth off, refuse what looks like DNS rebinding or comes from a web page that is not allowed here."""
+    if len(set(headers.getall("host", ()))) > 1:
+        raise InvalidRequest("A request has one Host header.")  # RFC 9112, 3.2
     host = _host_name(headers.get("host", ""))
     if not is_local_host(host) and host not in settings.allowed_hosts and "*" not in settings.allowed_hosts:
         raise Forbidden(
@@ -36,7 +41,7 @@ def is_local_host(host: str) -> bool:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         name = host.rstrip(".").lower()
-        return "." not in name or name.endswith(_LOCAL_SUFFIXES)
+        return _NAME.fullmatch(name) is not None and ("." not in name or name.endswith(_LOCAL_SUFFIXES))
     return True
 
 
@@ -48,6 +53,8 @@ def allowed_origin(origin: str, settings: Settings) -> str | None:
         return origin if origin in settings.cors_allow_origins else None
     if settings.auth.enabled:
         return "*"
+    if "@" in origin:  # an origin has no user (RFC 6454, 7)
+        return None
     try:
         name = urlsplit(origin).hostname or ""
     except ValueError:
@@ -60,6 +67,7 @@ def _is_same(origin: str, host: str) -> bool:
 
 
 def _host_name(host: str) -> str:
+    host = host.lower().rstrip(".")
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.rpartition(":")[0] if ":" in host else host

@@ -7,20 +7,22 @@ body what is to be sent.
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus, urlencode
 
 import msgspec
 from sanic.compat import Header
+from sanic.response import HTTPResponse
 
-from gateway.api.guard import LLM, LLM_RAW, Endpoint
+from gateway.api import anthropic, openai, responses
+from gateway.api.guard import LLM, LLM_RAW, Endpoint, admit
 from gateway.api.inference import caller_of, find_route
 from gateway.api.recording import Recording
 from gateway.api.services import GatewayRequest
 from gateway.dialects.reading import Fields, open_body
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotFound, RequestTooLarge
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, MethodNotAllowed, NotFound, RequestTooLarge
 from gateway.routing.login import blank_secrets
 from gateway.routing.names import Target
 from gateway.settings import ProviderSettings, Settings
@@ -29,6 +31,8 @@ from gateway.upstream import Answer
 log = logging.getLogger(__name__)
 
 METHODS = "GET HEAD POST PUT PATCH DELETE"
+
+_KNOWN = {known.path: known for known in (*openai.ENDPOINTS, *responses.ENDPOINTS, *anthropic.ENDPOINTS)}
 
 #: of one connection only (RFC 9110, 7.6.1), or of the gateway itself
 _HOP_BY_HOP = frozenset({
@@ -64,7 +68,9 @@ class _Proxy:
         self._prefix = prefix
         self.__name__ = f"proxy_{provider}"
 
-    async def __call__(self, request: GatewayRequest, path: str) -> None:
+    async def __call__(self, request: GatewayRequest, path: str) -> HTTPResponse | None:
+        if self._prefix == "/v1" and path.endswith("/") and (known := _KNOWN.get(request.path.rstrip("/"))):
+            return await _serve_known(request, known)
         del path  # decoded; the raw one goes through
         provider = find_open_provider(request, self._provider)
         rest = request.raw_url.decode("latin-1").partition("#")[0].removeprefix(self._prefix)
@@ -75,7 +81,18 @@ class _Proxy:
         limit = request.services.settings.max_request_bytes
         body = _read_body(request, limit) if has_body else b""
         path_and_query = strip_key(path_and_query, provider)
-        await pass_through(request, provider, Raw(request.method, path_and_query, tuple(request.headers.items()), body))
+        raw = Raw(request.method, path_and_query, tuple(request.headers.items()), body)
+        return await pass_through(request, provider, raw)
+
+
+async def _serve_known(request: GatewayRequest, known: Endpoint) -> HTTPResponse | None:
+    """Answer a path of our own that was asked for with a slash at its end, which only the rest of `/v1` matches."""
+    if request.method not in known.methods.split():
+        raise MethodNotAllowed(f"This path takes {known.methods}.", allowed=known.methods.split())
+    await admit(request, replace(known.access, quota=None))  # the quota has been drawn on already
+    limit = request.services.settings.max_request_bytes
+    request.body = b"".join([piece async for piece in _read_body(request, limit)])
+    return await known.handler(request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +105,7 @@ class Raw:
     body: bytes | AsyncIterator[bytes] = b""
 
 
-async def pass_described(request: GatewayRequest) -> None:
+async def pass_described(request: GatewayRequest) -> HTTPResponse | None:
     """Send the call that the body describes, to a provider or to that of a model; answers as the provider does."""
     fields = open_body(request.body)
     raw = read_raw(fields)
@@ -98,7 +115,7 @@ async def pass_described(request: GatewayRequest) -> None:
         fields.complain("provider", "is required, or a model that leads to one")
     fields.check()
     provider = find_open_provider(request, name or find_route(request, model or "").targets[0].provider)
-    await pass_through(request, provider, raw)
+    return await pass_through(request, provider, raw)
 
 
 def read_raw(fields: Fields) -> Raw:
@@ -166,7 +183,7 @@ def find_open_provider(request: GatewayRequest, name: str) -> ProviderSettings:
     return provider
 
 
-async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw: Raw) -> None:
+async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw: Raw) -> HTTPResponse | None:
     """Send a request on as it is, with the provider's credentials, and the answer back as it comes."""
     services = request.services
     caller = caller_of(request)
@@ -182,8 +199,19 @@ async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw:
             recording.answered(answer.status)
             if answer.status == 401:
                 services.router.note_refused(provider, credentials)
+            if raw.method == "HEAD":
+                return _pass_head_back(request, answer)
             clean = partial(blank_secrets, provider=provider, sent=credentials) if answer.status >= 400 else bytes
             recording.ended(await _pass_back(request, answer, clean))
+            return None
+
+
+def _pass_head_back(request: GatewayRequest, answer: Answer) -> HTTPResponse:
+    """Give an answer that has no body; its length is that of a body only where the client has asked for the head."""
+    headers = passed_back(answer.headers)
+    if request.method != "HEAD":
+        headers.pop("content-length", None)
+    return HTTPResponse(status=answer.status, headers=headers, content_type=answer.header("content-type"))
 
 
 async def _pass_back(request: GatewayRequest, answer: Answer, clean: Callable[[bytes], bytes]) -> GatewayError | None:

@@ -46,6 +46,13 @@ class Recording:
         self._body = response.body
         return response
 
+    def answered_by(self, target: Target, usage: Usage | None, finish_reason: str | None = None) -> None:
+        """Note who has given a whole answer, what it has cost and why it ended."""
+        self._provider = target.provider
+        self._model = target.model
+        self._usage = usage
+        self._finished = finish_reason
+
     def used(self, usage: Usage | None) -> None:
         """Note what a whole answer has cost."""
         self._usage = usage

@@ -4,27 +4,24 @@ Only the model's name and the credentials change. Where the route leads elsewher
 is not well formed, it is the long way after all: decoded into messages and written anew.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Generic
 
 from sanic.response import HTTPResponse
 
 from gateway.api.inference import answer_chat, answer_json, caller_of, encode, find_route, make_head
 from gateway.api.recording import Recording
+from gateway.api.replies import Reply
 from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects.base import Dialect, ParsedT
 from gateway.dialects.envelope import Envelope
-from gateway.dialects.passing import Passage
-from gateway.errors import GatewayError
+from gateway.dialects.passing import Passage, PassingStream
+from gateway.messages.chat import Usage
 from gateway.providers.base import UpstreamRequest
 from gateway.routing.names import Route, Target
-from gateway.routing.router import MAX_REPLY_BYTES, Opened
-
-END_SECONDS = 0.2
+from gateway.routing.router import MAX_REPLY_BYTES, Events, Opened
 
 #: what a client may say to the provider beside the body
 _NATIVE_HEADERS = ("anthropic-version", "anthropic-beta", "openai-organization", "openai-project", "openai-beta")
@@ -43,107 +40,96 @@ async def answer_natively(request: GatewayRequest, dialect: Dialect[ParsedT], pa
             form = StreamForm(content_type=dialect.STREAM_TYPE, keep_alive=dialect.KEEP_ALIVE, fail=passage.fail)
             recording.ended(await send_stream(request, native.pieces(route, recording), form))
             return None
-        async with native.open(route) as opened:
-            recording.aimed_at(opened.target)
-            return recording.keep(await native.answer(opened, recording))
+        router, caller = request.services.router, caller_of(request)
+        opened, (response, usage, finish_reason) = await router.fetch(route, native.write, caller, native.take)
+        recording.answered_by(opened.target, usage, finish_reason)
+        return recording.keep(response)
 
 
-@dataclass
 class _Native(Generic[ParsedT]):
     """One request on the short cut; it is parsed in full only if it must be."""
 
-    request: GatewayRequest
-    dialect: Dialect[ParsedT]
-    passage: Passage
-    envelope: Envelope
-    _parsed: ParsedT | None = None
+    __slots__ = ("_dialect", "_envelope", "_parsed", "_passage", "_request", "_router")
 
-    @property
-    def parsed(self) -> ParsedT:
+    def __init__(
+        self, request: GatewayRequest, dialect: Dialect[ParsedT], passage: Passage, envelope: Envelope
+    ) -> None:
+        self._request = request
+        self._router = request.services.router
+        self._dialect = dialect
+        self._passage = passage
+        self._envelope = envelope
+        self._parsed: ParsedT | None = None
+
+    def parse(self) -> ParsedT:
         if self._parsed is None:
-            self._parsed = self.dialect.parse(self.request.body)
+            self._parsed = self._dialect.parse(self._request.body)
         return self._parsed
 
-    def passes(self, target: Target) -> str | None:
-        return self.request.services.router.native_path(target, self.passage.wire)
-
     def write(self, target: Target) -> UpstreamRequest:
-        path = self.passes(target)
+        path = self._router.native_path(target, self._passage.wire)
         if path is None:
-            return self.request.services.router.write_chat(target, self.parsed.chat)
-        given = self.request.headers
+            return self._router.write_chat(target, self.parse().chat)
+        given = self._request.headers
         headers = tuple((name, given[name]) for name in _NATIVE_HEADERS if name in given)
-        return UpstreamRequest(path=path, body=self.passage.write_request(self.envelope, target.model), headers=headers)
+        return UpstreamRequest(
+            path=path, body=self._passage.write_request(self._envelope, target.model), headers=headers
+        )
 
-    async def answer(self, opened: Opened, recording: Recording) -> HTTPResponse:
+    async def take(self, opened: Opened) -> tuple[HTTPResponse, Usage | None, str | None]:
+        """Take a whole answer as it is, or, where it is not well formed, read it and write it anew."""
         body = await opened.answer.read(MAX_REPLY_BYTES)
         provider_id = opened.answer.header("x-request-id") or opened.answer.header("request-id")
         headers = {"x-provider-request-id": provider_id} if provider_id else {}
-        seen = self.passage.look(body) if self.passes(opened.target) else None
+        passes = self._router.native_path(opened.target, self._passage.wire) is not None
+        seen = self._passage.look(body) if passes else None
         if seen is not None:
-            recording.looked(seen)
-            return HTTPResponse(body, headers=headers, content_type="application/json")
-        reply = self.request.services.router.read_chat(opened, body)
-        recording.used(reply.usage)
-        head = make_head(self.request, opened.target, self.envelope.model)
-        return answer_json(self.dialect.write_reply(self.parsed, reply, head), headers)
-
-    def open(self, route: Route) -> AbstractAsyncContextManager[Opened]:
-        return self.request.services.router.open(route, self.write, caller_of(self.request))
+            return Reply(body, headers=headers, content_type="application/json"), seen.usage, seen.finish_reason
+        reply = self._router.read_chat(opened, body)
+        head = make_head(self._request, opened.target, self._envelope.model)
+        written = answer_json(self._dialect.write_reply(self.parse(), reply, head), headers)
+        return written, reply.usage, reply.choices[0].finish_reason if reply.choices else None
 
     async def pieces(self, route: Route, recording: Recording) -> AsyncIterator[bytes]:
-        async with self.open(route) as opened:
+        """Give a streamed answer in writes: what comes at once goes on at once."""
+        async with self._router.open(route, self.write, caller_of(self._request), self._begin) as (opened, begun):
             recording.aimed_at(opened.target)
-            write = self._pieces if self.passes(opened.target) else self._encoded
-            async with aclosing(write(opened, recording)) as frames:
-                async for frame in frames:
-                    yield frame
-
-    async def _encoded(self, opened: Opened, recording: Recording, begun: bytes = b"") -> AsyncGenerator[bytes, None]:
-        head = make_head(self.request, opened.target, self.envelope.model, opened.request.warnings)
-        events = self.request.services.router.decode(opened, begun)
-        async with aclosing(encode(events, self.dialect.events(self.parsed, head), recording)) as frames:
-            async for frame in frames:
-                yield frame
-
-    async def _pieces(self, opened: Opened, recording: Recording) -> AsyncGenerator[bytes, None]:
-        begun, good = await self._take_first(opened)
-        if not good:
-            async with aclosing(self._encoded(opened, recording, begun)) as encoded:
-                async for frame in encoded:
-                    yield frame
-            return
-        stream = self.passage.stream(self.envelope)
-        try:
-            with recording.streaming():
-                piece: bytes | None = begun
-                while piece is not None:
-                    frames = stream.feed(piece)
-                    recording.looked(stream.seen)
-                    if stream.seen.ended:
-                        await _take_end(opened)  # first, so that nothing can come between the end mark and the end
-                    for frame in frames:
+            if isinstance(begun, Events):
+                async with aclosing(begun), aclosing(self._encode(opened, begun, recording)) as frames:
+                    async for frame in frames:
                         yield frame
-                    piece = None if stream.seen.ended else await anext(opened.answer, None)
-                for frame in stream.finish():
-                    yield frame
-        finally:
-            recording.looked(stream.seen)
+                return
+            stream, frames_begun = begun
+            try:
+                with recording.streaming():
+                    piece: bytes | None = b"".join(frames_begun)
+                    while piece is not None:
+                        recording.looked(stream.seen)
+                        if stream.seen.ended:
+                            await opened.answer.drain()  # first: nothing comes between the end mark and the end
+                        if piece:
+                            yield piece
+                        piece = None if stream.seen.ended else await anext(opened.answer, None)
+                        piece = piece and b"".join(stream.feed(piece))
+                    if rest := b"".join(stream.finish()):
+                        yield rest
+            finally:
+                recording.looked(stream.seen)
 
-    async def _take_first(self, opened: Opened) -> tuple[bytes, bool]:
-        """Take bytes until the first event is complete; tell whether it is of the expected form."""
+    async def _begin(self, opened: Opened) -> Events | tuple[PassingStream, Sequence[bytes]]:
+        """Take the beginning of a stream: frames that pass, or, where it is not of that form, decoded events."""
         begun = b""
-        async for piece in opened.answer:
-            begun += piece
-            frame = self.passage.first_frame(begun)
-            if frame is not None:
-                return begun, self.passage.begins_well(frame)
-        return begun, False
+        if self._router.native_path(opened.target, self._passage.wire) is not None:
+            async for piece in opened.answer:
+                begun += piece
+                frame = self._passage.first_frame(begun)
+                if frame is not None:
+                    if not self._passage.begins_well(frame):
+                        break
+                    stream = self._passage.stream(self._envelope)
+                    return stream, stream.feed(begun)
+        return await self._router.begin(opened, begun)
 
-
-async def _take_end(opened: Opened) -> None:
-    """Wait a moment for the end behind the end mark, so that the connection can be used again."""
-    with suppress(TimeoutError, GatewayError):
-        async with asyncio.timeout(END_SECONDS):
-            async for _ in opened.answer:
-                pass
+    def _encode(self, opened: Opened, events: Events, recording: Recording) -> AsyncGenerator[bytes, None]:
+        head = make_head(self._request, opened.target, self._envelope.model, opened.request.warnings)
+        return encode(events, self._dialect.events(self.parse(), head), recording)

@@ -16,11 +16,12 @@ from gateway.configuration.access import build_auth, build_limits, check_secret
 from gateway.configuration.file import Section, read_file
 from gateway.configuration.models import build_map, build_models
 from gateway.configuration.options import OPTIONS
-from gateway.configuration.providers import build_providers
+from gateway.configuration.providers import build_providers, check_prefix
 from gateway.configuration.report import report
 from gateway.configuration.sources import (
     DOTENV,
     ENVIRONMENT,
+    FILE,
     Invocation,
     Values,
     combine,
@@ -78,12 +79,15 @@ def build(invocation: Invocation, environ: Mapping[str, str], cwd: Path) -> Sett
 
 def _settings(given: Values, file: Section, variables: Mapping[str, str], cwd: Path) -> Settings:
     providers = build_providers(given, file.section("providers"))
+    check_prefix(given, providers)
     patterns = build_map(given, file.section("model_provider_map"), providers)
     models = build_models(given, file.section("models"), providers, patterns, variables, cwd)
     auth, generated = build_auth(given, file.section("keys"))
     for name in ("default_provider", "provider_filter", "passthrough_provider"):
         if given[name] is not None and given[name] not in providers:
-            raise BadSetting(f"{given.source(name)}: expected a provider, one of {', '.join(providers)}")
+            # From the file it has a line there.
+            place = file.place(name) if given.rank(name) == FILE else given.source(name)
+            raise BadSetting(f"{place}: expected a provider, one of {', '.join(providers)}")
     return Settings(
         **_plain(given),
         **_paths(given, cwd),
@@ -106,9 +110,9 @@ def _settings(given: Values, file: Section, variables: Mapping[str, str], cwd: P
 
 # Options that are fields of the settings under the same name, as they are.
 _SAME_NAME = (
-    "port", "host", "workers", "provider_filter", "model_filter", "passthrough_provider", "provider_rest_seconds",
-    "upstream_transport", "trusted_proxies", "max_request_bytes", "executor_url", "log_requests", "log_format",
-    "log_bodies", "default_language", "api_prefix",
+    "port", "host", "published", "workers", "provider_filter", "model_filter", "passthrough_provider",
+    "provider_rest_seconds", "upstream_transport", "trusted_proxies", "max_request_bytes", "executor_url",
+    "log_requests", "log_format", "log_bodies", "default_language", "api_prefix",
 )  # fmt: skip
 
 

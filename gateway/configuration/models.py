@@ -14,7 +14,7 @@ def build_map(given: Values, section: Section, providers: Collection[str]) -> di
     """Join the config file's `model_provider_map` and `MODEL_PROVIDER_MAP`, which wins where both name a pattern."""
     found: dict[str, str] = {}
     for pattern in section:
-        if not pattern.strip() or pattern not in section:
+        if not pattern.strip() or pattern not in section or _is_blank(section.value(pattern)):
             continue
         provider = section.text(pattern, expected="the name of a provider")
         _check_entry(section.place(pattern), pattern, provider, providers)
@@ -23,6 +23,10 @@ def build_map(given: Values, section: Section, providers: Collection[str]) -> di
         _check_entry(given.source("model_provider_map"), pattern, provider, providers)
         found[pattern] = provider
     return found
+
+
+def _is_blank(value: object) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _check_entry(place: str, pattern: str, provider: str, providers: Collection[str]) -> None:
@@ -73,8 +77,26 @@ def _entry(section: Section, name: str) -> ModelSettings:
     return ModelSettings(model=model, fallbacks=fallbacks, options=_options(entry.section("options")))
 
 
+# Options whose type every provider agrees on (OpenAI's API reference, "Create chat completion"); others are as the
+# provider has them.
+_NUMBERS = ("temperature", "top_p", "frequency_penalty", "presence_penalty")
+_WHOLE = ("max_tokens", "seed", "n", "top_logprobs")
+_TRUTHS = ("logprobs", "parallel_tool_calls")
+_TEXTS = ("user", "reasoning_effort")
+_LARGEST = 2**63 - 1
+
+
 def _options(section: Section) -> dict[str, Any]:
-    return {key: section.value(key) for key in section}
+    found = {key: section.value(key) for key in section}
+    found |= {key: section.number(key, -_LARGEST, _LARGEST) for key in _NUMBERS if key in section}
+    found |= {key: section.number(key, -_LARGEST, _LARGEST, whole=True) for key in _WHOLE if key in section}
+    found |= {key: section.text(key) for key in _TEXTS if key in section}
+    for key in _TRUTHS:
+        if key in section and not isinstance(found[key], bool):
+            raise section.refuse(key, "true or false")
+    if "stop" in section and not isinstance(found["stop"], str):
+        section.texts("stop", "a text or a list of texts")
+    return found
 
 
 def _leads_somewhere(

@@ -1,7 +1,7 @@
 """The providers of a configuration: the six standing ones, `stub`, and those of the config file."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ _RESERVED = frozenset(
         " models openapi.json proxy redoc responses static v1",
     )
 )
+
+
+_UNDER_API = frozenset({"config", "logs", "stats"})  # these stay under /api, whatever the prefix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +84,18 @@ def build_providers(given: Values, section: Section) -> dict[str, ProviderSettin
         if name not in _STANDING:
             found[name] = _listed(name, given, section)
     return found
+
+
+def check_prefix(given: Values, providers: Collection[str]) -> None:
+    """Refuse an `API_PREFIX` that lies over other paths: the gateway's own, or `/<provider>/…`."""
+    prefix: str = given["api_prefix"]
+    first, _, rest = prefix[1:].lower().partition("/")
+    taken = _RESERVED - {"api"} | {name.lower() for name in providers}
+    if first in taken or (first == "api" and rest.partition("/")[0] in _UNDER_API):
+        raise BadSetting(
+            f"{given.source('api_prefix')}: expected a path such as /api that is no path of the gateway's own and no"
+            f" provider's, got {prefix!r}"
+        )
 
 
 def _standing(name: str, standing: _Standing, given: Values, section: Section, *, named: bool) -> ProviderSettings:

@@ -7,7 +7,8 @@ from gateway.settings import ProviderSettings, Settings
 
 def report(settings: Settings) -> list[str]:
     """Write the start-up report: addresses, providers, auth, limits, executor, warnings; no secret but a new key."""
-    url = f"http://{_host_in_url(settings.host)}:{settings.port}"
+    host, port = _reached_at(settings)
+    url = f"http://{_host_in_url(host)}:{port}"
     lines = [f"Sandgate gateway at {url}", f"  dashboard  {url}/"]
     providers = [provider for provider in settings.providers.values() if provider.configured]
     lines += [f"  provider   {_provider(provider)}" for provider in providers]
@@ -23,9 +24,9 @@ def report(settings: Settings) -> list[str]:
     if settings.generated_key:
         lines.append(f"  access key {settings.generated_key}  (made for this run, shown only here)")
     lines += [f"  note: {note}" for note in settings.notes]
-    if not settings.auth.enabled and not _is_loopback(settings.host):
+    if not settings.auth.enabled and not _is_loopback(host):
         lines.append(
-            f"  WARNING: anybody who reaches {settings.host}:{settings.port} may use this gateway, because auth is off."
+            f"  WARNING: anybody who reaches {host}:{port} may use this gateway, because auth is off."
             " Turn it on with --generate-key, --key KEY (GATEWAY_ACCESS_KEY), or --enable-auth with JWT_SECRET."
         )
     return lines
@@ -64,6 +65,14 @@ def _limits(settings: Settings) -> str:
         return "off"
     where = "shared storage" if settings.limits.storage_uri else "this machine"
     return f"{settings.limits.requests}; execute: {settings.limits.executions} (counted on {where})"
+
+
+def _reached_at(settings: Settings) -> tuple[str, int]:
+    """Give the address that clients come to: a container's own says nothing of who can reach it."""
+    if settings.published is None:
+        return settings.host, settings.port
+    host, _, port = settings.published.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _host_in_url(host: str) -> str:

@@ -32,6 +32,13 @@ def text(value: str) -> str:
     return value
 
 
+def published(value: str) -> str:
+    """Take a host with a port, `127.0.0.1:3500` or `[::1]:3500`."""
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}", value) or not urlsplit(f"//{value}").port:
+        raise ValueError(value)
+    return value
+
+
 def token(value: str) -> str:
     """Take what fits into a header: printable ASCII without blanks."""
     if not re.fullmatch(r"[\x21-\x7e]+", value):
@@ -147,11 +154,11 @@ def path(value: str) -> Path:
 
 
 def prefix(value: str) -> str:
-    """Take a path prefix; gives it with a slash before and none after ("/" gives none at all)."""
+    """Take a path prefix; gives it with a slash before and none after. None at all is refused."""
     inner = value.strip("/")
-    if not re.fullmatch(r"[A-Za-z0-9._~-]*(/[A-Za-z0-9._~-]+)*", inner):
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", inner) or {".", ".."} & set(inner.split("/")):
         raise ValueError(value)
-    return f"/{inner}" if inner else ""
+    return f"/{inner}"
 
 
 def limit(value: str) -> str:

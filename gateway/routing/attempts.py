@@ -8,9 +8,9 @@ rested by then. Then come the fallbacks. All of this ends with the first byte th
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from gateway.errors import CredentialsRefused, GatewayError, InvalidRequest, ProviderError, TimedOut, Unavailable
 from gateway.providers import VENDORS
@@ -32,26 +32,24 @@ from gateway.upstream import Answer, Upstream
 log = logging.getLogger(__name__)
 
 MAX_ERROR_BYTES = 64 * 1024
+_JSON = ("content-type", "application/json")
 
 Taken = TypeVar("Taken")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
-    """A provider's good answer, its body still to be read."""
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's good answer, its body still to be read; whoever has it closes it."""
 
     target: Target
     request: UpstreamRequest
     answer: Answer
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """What is to be done: what to send to a target, for whom, and where the answer's connection is kept open."""
+Write = Callable[[Target], UpstreamRequest]
+"""Writes what is sent to a target."""
 
-    write: Callable[[Target], UpstreamRequest]
-    caller: Caller
-    stack: AsyncExitStack
+Take = Callable[[Opened], Awaitable[Taken]]
+"""Takes from a good answer what must be there for it to count as one."""
 
 
 class Attempts:
@@ -65,9 +63,9 @@ class Attempts:
         self._budgets: dict[str, RetryBudget] = {}
 
     async def make(
-        self, targets: Iterable[Target], call: Call, take: Callable[[Opened], Awaitable[Taken]]
+        self, targets: Iterable[Target], write: Write, caller: Caller, take: Take[Taken]
     ) -> tuple[Opened, Taken]:
-        """Call one target after the other; gives the first good answer and what `take` makes of it.
+        """Call one target after the other; gives the first good answer, still open, and what `take` makes of it.
 
         What `take` fails with counts as the provider's failure. A refusal of our credentials, an answer that cannot
         be used and a time-out are not retried, but lead to the next target; so does a provider that has no key.
@@ -80,14 +78,14 @@ class Attempts:
                 failure = failure or _resting(target, rest)
                 continue
             try:
-                return await self._try_target(target, call.write(target), call, take)
+                return await self._try_target(target, write(target), caller, take)
             except InvalidRequest as error:
                 if failure is None and not may_succeed_elsewhere(error):
                     raise
                 failure = failure or error
                 log.warning("%s cannot take the request: %s", target.provider, error.message)
             except GatewayError as error:
-                if not may_succeed_elsewhere(error) or (isinstance(error, CredentialsRefused) and call.caller.key):
+                if not may_succeed_elsewhere(error) or (isinstance(error, CredentialsRefused) and caller.key):
                     raise
                 failure = error
                 log.warning("%s failed: %s", target.provider, error.message)
@@ -95,7 +93,7 @@ class Attempts:
         raise failure
 
     async def _try_target(
-        self, target: Target, request: UpstreamRequest, call: Call, take: Callable[[Opened], Awaitable[Taken]]
+        self, target: Target, request: UpstreamRequest, caller: Caller, take: Take[Taken]
     ) -> tuple[Opened, Taken]:
         provider = self._settings.providers[target.provider]
         budget = self._budgets.get(provider.name) or self._budgets.setdefault(provider.name, RetryBudget())
@@ -103,7 +101,7 @@ class Attempts:
         attempt = 0
         while True:
             try:
-                return await self._try_once(provider, target, request, call, take)
+                return await self._try_once(provider, target, request, caller, take)
             except GatewayError as error:
                 error.provider = provider.name
                 error.model = target.model or None
@@ -128,49 +126,49 @@ class Attempts:
         provider: ProviderSettings,
         target: Target,
         request: UpstreamRequest,
-        call: Call,
-        take: Callable[[Opened], Awaitable[Taken]],
+        caller: Caller,
+        take: Take[Taken],
     ) -> tuple[Opened, Taken]:
         """Send a request, and once more if a renewed token gets us in where the old one did not."""
-        login = await self._logins.find(provider, call.caller)
-        for renewed in (False, True):
-            async with AsyncExitStack() as kept:
-                answer = await self._send(provider, request, login, call.caller, kept)
-                if answer.status < 400:
-                    self._logins.note_taken(provider, login)
-                    opened = Opened(target=target, request=request, answer=answer)
-                    taken = await take(opened)
-                    self._conditions.note_answer(provider.name)
-                    call.stack.push_async_exit(kept.pop_all())
-                    return opened, taken
-                error = await self._explain(provider, answer, login)
-            fresh = None if renewed or answer.status != 401 else await self._logins.renew(provider, login)
+        login = await self._logins.find(provider, caller)
+        answer = await self._send(provider, request, login, caller)
+        if answer.status == 401:
+            fresh, error = await self._knock(provider, answer, login)
             if fresh is None:
                 raise error
             login = fresh
-        raise AssertionError("unreachable")
+            answer = await self._send(provider, request, login, caller)
+        try:
+            if answer.status >= 400:
+                raise await self._explain(provider, answer, login)
+            self._logins.note_taken(provider, login)
+            opened = Opened(target=target, request=request, answer=answer)
+            taken = await take(opened)
+        except BaseException:
+            await answer.aclose()
+            raise
+        self._conditions.note_answer(provider.name)
+        return opened, taken
 
-    async def _send(
-        self,
-        provider: ProviderSettings,
-        request: UpstreamRequest,
-        login: Login,
-        caller: Caller,
-        stack: AsyncExitStack,
-    ) -> Answer:
-        given = {name for name, _ in request.headers}
-        headers = (*request.headers, *(pair for pair in login.headers if pair[0] not in given))
+    async def _knock(
+        self, provider: ProviderSettings, answer: Answer, login: Login
+    ) -> tuple[Login | None, GatewayError]:
+        """Take a 401: gives another login to try, None if there is none, and what the refusal says."""
+        try:
+            error = await self._explain(provider, answer, login)
+        finally:
+            await answer.aclose()
+        return await self._logins.renew(provider, login), error
+
+    async def _send(self, provider: ProviderSettings, request: UpstreamRequest, login: Login, caller: Caller) -> Answer:
+        headers = login.headers
+        if request.headers:
+            given = {name for name, _ in request.headers}
+            headers = (*request.headers, *(pair for pair in headers if pair[0] not in given))
         if request.body:
-            headers = (("content-type", "application/json"), *headers)
-        return await stack.enter_async_context(
-            self._upstream.exchange(
-                provider,
-                request.method,
-                request.path,
-                headers=headers,
-                body=request.body,
-                request_id=caller.request_id,
-            )
+            headers = (_JSON, *headers)
+        return await self._upstream.send(
+            provider, request.method, request.path, headers=headers, body=request.body, request_id=caller.request_id
         )
 
     async def _explain(self, provider: ProviderSettings, answer: Answer, login: Login) -> GatewayError:

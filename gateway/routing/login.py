@@ -44,6 +44,7 @@ class Logins:
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self._settings = settings
         self._tokens = tokens
+        self._own: dict[str, tuple[ProviderSettings, Login]] = {}
 
     async def find(self, provider: ProviderSettings, caller: Caller) -> Login:
         """Give the login of a call; waits only where an OAuth token has to be fetched first."""
@@ -52,15 +53,18 @@ class Logins:
             return Login(vendor.credential_headers(caller.key), callers=True)
         if provider.oauth is not None:
             return _with_token(provider, await self._tokens.of(provider))
-        if provider.api_key:
-            return Login(vendor.credential_headers(provider.api_key))
-        if vendor.needs_key:
+        known, login = self._own.get(provider.name, (None, None))
+        if login is not None and known is provider:
+            return login
+        if vendor.needs_key and not provider.api_key:
             raise ProviderNotConfigured(
                 f"The provider {provider.name!r} needs a key and has none: set {provider.name.upper()}_API_KEY "
                 "or its api_key in the config file.",
                 provider=provider.name,
             )
-        return Login(vendor.credential_headers(""))
+        login = Login(vendor.credential_headers(provider.api_key or ""))
+        self._own[provider.name] = (provider, login)
+        return login
 
     async def renew(self, provider: ProviderSettings, login: Login) -> Login | None:
         """Give another login in the place of one that was answered with 401; None where there is none."""

@@ -1,8 +1,9 @@
 """Which model of which provider is meant (API.md 1.4)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gateway.errors import Detail, InvalidRequest, ModelNotFound
 from gateway.settings import ModelSettings, Settings
@@ -11,17 +12,15 @@ Owners = Callable[[str], tuple[str, ...]]
 """Asks the catalogue which providers list a model."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One place to try: `model` is the provider's own name, `options` what its entry of `models` sets."""
 
     provider: str
     model: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request goes: `targets` in the order to be tried, `asked` the name that the client used."""
 
     asked: str

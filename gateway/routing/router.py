@@ -5,7 +5,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from gateway.messages.embeddings import EmbeddingsReply, EmbeddingsRequest
 from gateway.messages.models import Model
 from gateway.providers import VENDORS
 from gateway.providers.base import Chat, Embeddings, Models, UpstreamRequest, Vendor
-from gateway.routing.attempts import Attempts, Call, Opened
+from gateway.routing.attempts import Attempts, Opened, Take, Taken, Write
 from gateway.routing.conditions import Conditions
 from gateway.routing.login import Caller, Headers, Logins
 from gateway.routing.names import Owners, Route, Target, find_route
@@ -25,7 +25,7 @@ from gateway.settings import ProviderSettings, Settings
 from gateway.upstream import Upstream
 from gateway.upstream.oauth import Tokens
 
-__all__ = ["MAX_REPLY_BYTES", "Caller", "ChatStream", "Opened", "Router"]
+__all__ = ["MAX_REPLY_BYTES", "Caller", "ChatStream", "Events", "Opened", "Router"]
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,31 @@ class ChatStream:
 
     target: Target
     warnings: tuple[str, ...]
-    events: AsyncGenerator[StreamEvent, None]
+    events: AsyncIterator[StreamEvent]
+
+
+class Events:
+    """The events of a stream whose first one is there already; to be closed."""
+
+    __slots__ = ("_first", "_rest")
+
+    def __init__(self, first: StreamEvent | None, rest: AsyncGenerator[StreamEvent, None]) -> None:
+        self._first = first
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        """Give the next event."""
+        if self._first is None:
+            return await anext(self._rest)
+        first, self._first = self._first, None
+        return first
+
+    async def aclose(self) -> None:
+        """Give up the rest."""
+        await self._rest.aclose()
 
 
 class Router:
@@ -82,19 +106,22 @@ class Router:
 
         It is open when the first event is there: what goes wrong before leads to a retry or a fallback.
         """
-        async with AsyncExitStack() as stack:
-            call = Call(write=lambda target: self.write_chat(target, chat), caller=caller, stack=stack)
-            opened, (first, events) = await self._attempts.make(route.targets, call, self._begin)
-            stack.push_async_callback(events.aclose)
-            yield ChatStream(target=opened.target, warnings=opened.request.warnings, events=_continue(first, events))
 
-    async def _begin(self, opened: Opened) -> tuple[StreamEvent | None, AsyncGenerator[StreamEvent, None]]:
-        events = self.decode(opened)
+        def write(target: Target) -> UpstreamRequest:
+            return self.write_chat(target, chat)
+
+        async with self.open(route, write, caller, self.begin) as (opened, events), aclosing(events):
+            yield ChatStream(target=opened.target, warnings=opened.request.warnings, events=events)
+
+    async def begin(self, opened: Opened, begun: bytes = b"") -> "Events":
+        """Decode a streamed answer, of which `begun` has been taken already; the first event is there by then."""
+        events = self._decode(opened, begun)
         try:
-            return await anext(events, None), events
+            first = await anext(events, None)
         except BaseException:
             await events.aclose()
             raise
+        return Events(first, events)
 
     async def embeddings(
         self, route: Route, request: EmbeddingsRequest, caller: Caller
@@ -146,19 +173,27 @@ class Router:
         async def take(opened: Opened) -> Read:
             return read(opened, await opened.answer.read(MAX_REPLY_BYTES))
 
-        async with AsyncExitStack() as stack:
-            return await self._attempts.make(route.targets, Call(write=write, caller=caller, stack=stack), take)
+        return await self.fetch(route, write, caller, take)
+
+    async def fetch(self, route: Route, write: Write, caller: Caller, take: Take[Taken]) -> tuple[Opened, Taken]:
+        """Send what `write` makes of a target until `take` is content with an answer, which is closed by then.
+
+        Raises the last error if no target gives a good answer.
+        """
+        opened, taken = await self._attempts.make(route.targets, write, caller, take)
+        await opened.answer.aclose()
+        return opened, taken
 
     @asynccontextmanager
     async def open(
-        self, route: Route, write: Callable[[Target], UpstreamRequest], caller: Caller
-    ) -> AsyncIterator[Opened]:
-        """Send what `write` makes of a target until one gives a good answer; raises the last error if none does."""
-        async with AsyncExitStack() as stack:
-            opened, _ = await self._attempts.make(
-                route.targets, Call(write=write, caller=caller, stack=stack), _take_nothing
-            )
-            yield opened
+        self, route: Route, write: Write, caller: Caller, take: Take[Taken]
+    ) -> AsyncIterator[tuple[Opened, Taken]]:
+        """Do as `fetch` does, with the answer open for as long as the context lasts."""
+        opened, taken = await self._attempts.make(route.targets, write, caller, take)
+        try:
+            yield opened, taken
+        finally:
+            await opened.answer.aclose()
 
     async def credential_headers(self, provider: ProviderSettings, caller: Caller) -> Headers:
         """Give the headers that let us in at a provider: the caller's own key where it brings one, else ours."""
@@ -198,15 +233,16 @@ class Router:
         reply = _read(opened, body, self._vendor(opened.target.provider, Chat).chat_reply)
         return msgspec.structs.replace(reply, warnings=(*opened.request.warnings, *reply.warnings))
 
-    async def decode(self, opened: Opened, begun: bytes = b"") -> AsyncGenerator[StreamEvent, None]:
-        """Decode a streamed answer, of which `begun` has been taken already."""
+    async def _decode(self, opened: Opened, begun: bytes) -> AsyncGenerator[StreamEvent, None]:
         decoder = self._vendor(opened.target.provider, Chat).chat_events()
         try:
             for event in decoder.feed(begun) if begun else ():
                 yield event
-            async for piece in opened.answer:
+            while not decoder.ended and (piece := await anext(opened.answer, None)) is not None:
                 for event in decoder.feed(piece):
                     yield event
+            if decoder.ended:
+                await opened.answer.drain()
             for event in decoder.finish():
                 yield event
         except GatewayError as error:
@@ -224,20 +260,6 @@ def _read(opened: Opened, body: bytes, decode: Callable[[bytes], Read]) -> Read:
         if isinstance(error, UnusableAnswer):
             log.warning("%s gave an unusable answer: %.2000r", opened.target.provider, body[:2000])
         raise
-
-
-async def _take_nothing(_opened: Opened) -> None:
-    return None
-
-
-async def _continue(
-    first: StreamEvent | None, events: AsyncGenerator[StreamEvent, None]
-) -> AsyncGenerator[StreamEvent, None]:
-    """Give an event that is there already, then the others."""
-    if first is not None:
-        yield first
-    async for event in events:
-        yield event
 
 
 def add_defaults(options: Options, defaults: Any) -> Options:

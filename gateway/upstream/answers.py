@@ -1,20 +1,27 @@
 """A provider's answer, whichever transport it comes through."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import httpx
 
+from gateway.errors import GatewayError
 from gateway.upstream.failures import Translation
 from gateway.wire import BodyTooLarge
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Largest answer that is read whole."""
+_END_SECONDS = 0.2
 
 
 class Body(Protocol):
     """A body that comes in: the wire's, or one of httpx made alike."""
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        ...
 
     async def __anext__(self) -> bytes:
         """Give the next piece."""
@@ -28,10 +35,15 @@ class Body(Protocol):
 class HttpxBody:
     """The body of an answer that came through an httpx transport, undecoded."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_pieces", "_stream")
 
-    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
         self._pieces = aiter(stream)
+
+    async def aclose(self) -> None:
+        """Give up what has not been read."""
+        await self._stream.aclose()
 
     async def __anext__(self) -> bytes:
         """Give the next piece."""
@@ -54,7 +66,7 @@ class HttpxBody:
 
 
 class Answer:
-    """An answer whose head has arrived; good inside the `async with` that gave it.
+    """An answer whose head has arrived; good until it is closed, which whoever asked for it must do.
 
     `headers` are raw and as received. The body comes either piece by piece (`async for`), each as soon as it is
     there, or whole (`read`), undecoded in both cases.
@@ -93,6 +105,18 @@ class Answer:
         """
         with self._translation:
             return await self._body.read(limit, deadline=self._deadline)
+
+    async def drain(self) -> None:
+        """Wait a moment for the end behind an end mark, so that the connection can be used again."""
+        with suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(_END_SECONDS):
+                while await anext(self, None) is not None:
+                    pass
+
+    async def aclose(self) -> None:
+        """Give up what has not been read, and with it the connection; as often as wanted."""
+        with self._translation:
+            await self._body.aclose()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

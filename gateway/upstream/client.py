@@ -6,10 +6,9 @@ where it is asked for, or where a proxy is set; the wire serves the rest.
 
 import asyncio
 import math
-from collections.abc import AsyncIterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
-from typing import Literal, NamedTuple
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal
 
 import httpx
 
@@ -17,7 +16,7 @@ from gateway.settings import ProviderSettings
 from gateway.upstream.answers import Answer, HttpxBody
 from gateway.upstream.failures import Translation
 from gateway.upstream.routes import Route, declared_length, plan_route, proxy_for, raw, split_address
-from gateway.wire import Origin, Timeouts, Wire, WireResponse, default_tls, hold_to_length, write_headers
+from gateway.wire import Origin, Timeouts, Wire, default_tls, hold_to_length, write_headers
 
 _LIMITS = httpx.Limits(max_connections=2000, max_keepalive_connections=200, keepalive_expiry=60.0)
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
@@ -42,7 +41,7 @@ class Upstream:
         self._by_origin: dict[Origin, httpx.AsyncBaseTransport | None] = {}
         self._by_proxy: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
-    def exchange(
+    async def send(
         self,
         provider: ProviderSettings,
         method: str,
@@ -52,8 +51,8 @@ class Upstream:
         request_id: str,
         body: bytes | AsyncIterable[bytes] = b"",
         connect_seconds: float | None = None,
-    ) -> AbstractAsyncContextManager[Answer]:
-        """Send one request; the answer is there inside `async with`, as soon as its head has arrived.
+    ) -> Answer:
+        """Send one request and give the answer as soon as its head has arrived; whoever gets it closes it.
 
         `path` begins with `/`, may carry a query, and is appended to the provider's base URL. A streamed body goes
         out as it is when `headers` declare its content-length, else in chunks. The provider's time-out bounds the
@@ -66,8 +65,44 @@ class Upstream:
         timeouts = route.timeouts
         if connect_seconds is not None:
             timeouts = timeouts._replace(connect=min(connect_seconds, timeouts.connect))
-        call = _Call(method, path, headers, request_id, body, timeouts)
-        return _WireExchange(self._wire, route, call) if route.transport is None else _HttpxExchange(route, call)
+        deadline = asyncio.get_running_loop().time() + timeouts.read
+        declared = None if isinstance(body, bytes) else declared_length(headers)
+        with route.translation:
+            varying = [(b"x-request-id", raw(request_id)), *_framing(method, body, declared)]
+            if route.transport is not None:
+                asked = _write_httpx(route, method, path, [*route.assembled(headers), *varying], body, declared)
+                asked.extensions = {"timeout": _httpx_timeouts(timeouts)}
+                return await _ask_httpx(route, asked, deadline)
+            response = await self._wire.exchange(
+                route.origin,
+                route.written(method, path, headers) + write_headers(varying) + b"\r\n",
+                body,
+                head_request=method == "HEAD",
+                length=declared,
+                timeouts=timeouts,
+            )
+        return Answer(response.status, response.headers, response, deadline=deadline, translation=route.translation)
+
+    @asynccontextmanager
+    async def exchange(
+        self,
+        provider: ProviderSettings,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[tuple[str, str]],
+        request_id: str,
+        body: bytes | AsyncIterable[bytes] = b"",
+        connect_seconds: float | None = None,
+    ) -> AsyncIterator[Answer]:
+        """Send one request like `send`; the answer is there inside `async with`, and closed behind it."""
+        answer = await self.send(
+            provider, method, path, headers=headers, request_id=request_id, body=body, connect_seconds=connect_seconds
+        )
+        try:
+            yield answer
+        finally:
+            await answer.aclose()
 
     async def aclose(self) -> None:
         """Close all connections at once."""
@@ -109,110 +144,43 @@ class Upstream:
         return self._by_proxy[proxy]
 
 
-class _Call(NamedTuple):
-    method: str
-    path: str
-    headers: Sequence[tuple[str, str]]
-    request_id: str
-    body: bytes | AsyncIterable[bytes]
-    timeouts: Timeouts
-
-    @property
-    def declared(self) -> int | None:
-        """The size of a streamed body, where it is declared."""
-        return None if isinstance(self.body, bytes) else declared_length(self.headers)
-
-    def framing(self, declared: int | None) -> list[tuple[bytes, bytes]]:
-        """Give the header that says how the body is framed (RFC 9112, 6)."""
-        if isinstance(self.body, bytes):
-            if not self.body and self.method in _WITHOUT_BODY:
-                return []
-            declared = len(self.body)
-        if declared is None:
-            return [(b"transfer-encoding", b"chunked")]
-        return [(b"content-length", b"%d" % declared)]
+def _framing(method: str, body: bytes | AsyncIterable[bytes], declared: int | None) -> list[tuple[bytes, bytes]]:
+    """Give the header that says how the body is framed (RFC 9112, 6)."""
+    if isinstance(body, bytes):
+        if not body and method in _WITHOUT_BODY:
+            return []
+        declared = len(body)
+    if declared is None:
+        return [(b"transfer-encoding", b"chunked")]
+    return [(b"content-length", b"%d" % declared)]
 
 
-class _WireExchange:
-    """One exchange over the wire."""
-
-    __slots__ = ("_call", "_response", "_route", "_wire")
-
-    def __init__(self, wire: Wire, route: Route, call: _Call) -> None:
-        self._wire = wire
-        self._route = route
-        self._call = call
-        self._response: WireResponse | None = None
-
-    async def __aenter__(self) -> Answer:
-        route, call = self._route, self._call
-        deadline = asyncio.get_running_loop().time() + call.timeouts.read
-        with route.translation:
-            declared = call.declared
-            varying = [(b"x-request-id", raw(call.request_id)), *call.framing(declared)]
-            head = route.written(call.method, call.path, call.headers) + write_headers(varying) + b"\r\n"
-            response = self._response = await self._wire.exchange(
-                route.origin,
-                head,
-                call.body,
-                head_request=call.method == "HEAD",
-                length=declared,
-                timeouts=call.timeouts,
-            )
-        return Answer(response.status, response.headers, response, deadline=deadline, translation=route.translation)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._response is not None:
-            self._response.close()
+def _write_httpx(
+    route: Route,
+    method: str,
+    path: str,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes | AsyncIterable[bytes],
+    declared: int | None,
+) -> httpx.Request:
+    origin = route.origin
+    write_headers(headers)  # refuses what would break out of a header, as on the wire
+    return httpx.Request(
+        method,
+        httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=route.target(path)),
+        headers=headers,
+        # Unlike the wire, httpx lets an error of h11's out where a body is not as long as declared.
+        content=body if isinstance(body, bytes) or declared is None else hold_to_length(body, declared),
+    )
 
 
-class _HttpxExchange:
-    """One exchange through an httpx transport."""
+async def _ask_httpx(route: Route, asked: httpx.Request, deadline: float) -> Answer:
+    assert route.transport is not None
+    response = await route.transport.handle_async_request(asked)
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    body = HttpxBody(response.stream)
+    return Answer(response.status_code, response.headers.raw, body, deadline=deadline, translation=route.translation)
 
-    __slots__ = ("_call", "_route", "_stream")
 
-    def __init__(self, route: Route, call: _Call) -> None:
-        self._route = route
-        self._call = call
-        self._stream: httpx.AsyncByteStream | None = None
-
-    async def __aenter__(self) -> Answer:
-        route, call = self._route, self._call
-        assert route.transport is not None
-        deadline = asyncio.get_running_loop().time() + call.timeouts.read
-        with route.translation:
-            response = await route.transport.handle_async_request(self._request())
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._stream = response.stream
-        body = HttpxBody(response.stream)
-        return Answer(
-            response.status_code, response.headers.raw, body, deadline=deadline, translation=route.translation
-        )
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._stream is not None:
-            with self._route.translation:
-                await self._stream.aclose()
-
-    def _request(self) -> httpx.Request:
-        route, call = self._route, self._call
-        origin = route.origin
-        seconds = {name: None if value == math.inf else value for name, value in call.timeouts._asdict().items()}
-        declared = call.declared
-        varying = [(b"x-request-id", raw(call.request_id)), *call.framing(declared)]
-        headers = route.assembled(call.headers) + varying
-        write_headers(headers)  # refuses what would break out of a header, as on the wire
-        return httpx.Request(
-            call.method,
-            httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=route.target(call.path)),
-            headers=headers,
-            # Unlike the wire, httpx lets an error of h11's out where a body is not as long as declared.
-            content=call.body
-            if isinstance(call.body, bytes) or declared is None
-            else hold_to_length(call.body, declared),
-            extensions={"timeout": seconds},
-        )
+def _httpx_timeouts(timeouts: Timeouts) -> dict[str, float | None]:
+    return {name: None if value == math.inf else value for name, value in timeouts._asdict().items()}

@@ -1,5 +1,7 @@
 """OAuth 2.0 client credentials (RFC 6749, 4.4): a token for each provider that wants one, kept in memory only.
 
+With several workers the memory is shared, and one of them asks for all (gateway.upstream.sharing).
+
 A token is renewed in the background shortly before it expires, as long as it is in use; whoever comes meanwhile goes
 out with the old one. Only one request to a token endpoint is under way at a time, and after a failure the endpoint is
 left alone for a while that grows with each further failure.
@@ -20,6 +22,7 @@ import msgspec
 from gateway.errors import CredentialsRefused, GatewayError, TimedOut, Unavailable
 from gateway.settings import OAuthSettings, ProviderSettings
 from gateway.upstream.client import Upstream
+from gateway.upstream.sharing import SharedToken, SharedTokens
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +82,11 @@ class _Account:
     failures: int = 0
     again_at: float = 0.0
     basic: bool = False
+    refused: str | None = None
 
 
 class Tokens:
-    """The access tokens of all providers of one process.
+    """The access tokens of all providers of one process, and through `shared` those of all workers.
 
     `report` is told the provider's name and either the new token's lifetime in seconds or, once for failures in a
     row, why there is none; `keep_secret` is given each token as soon as it is there.
@@ -95,11 +99,13 @@ class Tokens:
         report: Callable[[str, float | str], None] = lambda _provider, _news: None,
         keep_secret: Callable[[str], None] = lambda _token: None,
         clock: Callable[[], float] = time.monotonic,
+        shared: SharedTokens | None = None,
     ) -> None:
         self._upstream = upstream
         self._report = report
         self._keep_secret = keep_secret
         self._clock = clock
+        self._shared = shared
         self._accounts: dict[str, _Account] = {}
 
     async def of(self, provider: ProviderSettings) -> str:
@@ -136,7 +142,7 @@ class Tokens:
             return True
         if token.forced and not token.proven and self._clock() - token.received < UNPROVEN_SECONDS:
             return False
-        account.token = None
+        account.token, account.refused = None, refused
         return True
 
     def note_taken(self, provider: ProviderSettings, value: str) -> None:
@@ -198,21 +204,44 @@ class Tokens:
     async def _fetch(self, account: _Account, *, forced: bool) -> None:
         if account.timer is not None:
             account.timer.cancel()
-        began = self._clock()  # the lifetime counts from before the endpoint was asked, to be on the safe side
         try:
-            granted = await self._ask(account)
-            if isinstance(granted, _Failure):
-                self._note_failure(account, granted)
+            if self._shared is None:
+                await self._get(account, forced=forced)
             else:
-                value, lifetime = granted
-                self._keep_secret(value)
-                account.token = _Token(value, began + lifetime, forced, began)
-                account.failure, account.failures = None, 0
-                buffer = min(account.oauth.refresh_buffer_minutes * 60, lifetime * BUFFER_SHARE)
-                self._renew_at(account, began + lifetime - buffer)
-                self._report(account.provider, lifetime)
+                async with self._shared.turn(account.provider):
+                    got = self._shared.read(account.provider)
+                    if got is not None and self._is_news(account, got):
+                        self._keep(account, got)
+                    elif (got := await self._get(account, forced=forced)) is not None:
+                        self._shared.write(account.provider, got)
         finally:
             account.fetching = None
+
+    def _is_news(self, account: _Account, got: SharedToken) -> bool:
+        """Whether another worker's token is good, and another than the one that is to be replaced."""
+        mine = account.token.value if account.token is not None else None
+        return self._clock() < got.expires and got.value not in (mine, account.refused)
+
+    async def _get(self, account: _Account, *, forced: bool) -> SharedToken | None:
+        """Ask for a token and keep it; None when there is none."""
+        began = self._clock()  # the lifetime counts from before the endpoint was asked, to be on the safe side
+        granted = await self._ask(account)
+        if isinstance(granted, _Failure):
+            self._note_failure(account, granted)
+            return None
+        value, lifetime = granted
+        expires = began + lifetime
+        buffer = min(account.oauth.refresh_buffer_minutes * 60, lifetime * BUFFER_SHARE)
+        got = SharedToken(value=value, received=began, expires=expires, renew_at=expires - buffer, forced=forced)
+        self._keep(account, got)
+        self._report(account.provider, lifetime)
+        return got
+
+    def _keep(self, account: _Account, got: SharedToken) -> None:
+        self._keep_secret(got.value)
+        account.token = _Token(got.value, got.expires, got.forced, got.received)
+        account.failure, account.failures = None, 0
+        self._renew_at(account, got.renew_at)
 
     def _note_failure(self, account: _Account, failure: _Failure) -> None:
         pause = min(LONGEST_PAUSE, (1.0 if failure.refused else 0.1) * 2.0 ** min(account.failures, 10))

@@ -95,6 +95,10 @@ class WireResponse:
             self.error = httpx.ReadError("the answer was closed")
             self._source.abort()
 
+    async def aclose(self) -> None:
+        """Close, for whoever has to await that."""
+        self.close()
+
     def _take(self) -> bytes:
         pieces = self._pieces
         taken = pieces[0] if len(pieces) == 1 else b"".join(pieces)

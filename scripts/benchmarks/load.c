@@ -7,6 +7,7 @@
  * closed: every connection sends its next request when the last is answered; ends after SECONDS, or after REQUESTS
  *   where that is not 0.
  * open: requests go out on a fixed schedule whatever the answers do; latency counts from the planned time.
+ * In both what is answered in the WARMUP_SECONDS before (on the same connections) counts only in "all".
  * streams: every connection reads ROUNDS streams of CHUNKS stamped chunks (see mock_provider.c) one after the other
  *   (0: until SECONDS are over, which ends the others too). Chunk delay is from the stamp, first token from the request.
  * REQUEST_FILE holds the bytes of a request. Only answers of status 200 that end properly count; the others are errors.
@@ -50,7 +51,7 @@ static int mode, opened, poller, port;
 static char *request; static size_t request_size;
 static Sample latencies, delays, firsts;
 static int64_t began, counts_from, ends, planned[1 << 16];
-static long answered, errors, chunks, expected, lost, rounds, most;
+static long all, answered, errors, chunks, expected, lost, rounds, most;
 static unsigned backlog_from, backlog_to;
 
 static int64_t now(void) {
@@ -197,10 +198,13 @@ static void finish(Connection *connection, int64_t at) {
     connection->busy = 0;
     if (!connection->kept_alive) hang_up(connection);
     if (mode == STREAMS) lost += expected - connection->stamps;
-    if (connection->status != 200) errors++;
-    else if ((mode == OPEN ? connection->asked : at) >= counts_from) {
-        answered++;
-        add(&latencies, at - connection->asked);
+    if (connection->status != 200) {
+        errors++;
+    } else {
+        int counts = (mode == OPEN ? connection->asked : at) >= counts_from;
+        all++;
+        answered += counts;
+        if (counts) add(&latencies, at - connection->asked);
     }
     if (mode == CLOSED && at < ends) ask(connection, at);
     if (mode == STREAMS && at < ends && (!rounds || ++connection->rounds < rounds)) ask(connection, now());
@@ -304,21 +308,21 @@ int main(int count, char **arguments) {
     mode = !strcmp(arguments[1], "closed") ? CLOSED : !strcmp(arguments[1], "open") ? OPEN : STREAMS;
     port = atoi(arguments[2]);
     read_request(arguments[3]);
-    long number = atol(arguments[4]), fifth = atol(arguments[5]), last = count > 7 ? atol(arguments[7]) : 0;
+    long number = atol(arguments[4]), last = count > 7 ? atol(arguments[7]) : 0;
     if (number < 1 || (mode != OPEN && number > MAX_CONNECTIONS)) return fputs("load: that many connections are not possible\n", stderr), 2;
     poller = epoll_create1(EPOLL_CLOEXEC);
     began = now();
-    counts_from = began + (mode == STREAMS ? 0 : fifth * SECOND);
+    counts_from = began + (mode == STREAMS ? 0 : (int64_t)(atof(arguments[5]) * 1e9));
     ends = counts_from + (int64_t)(atof(arguments[6]) * 1e9);
     if (mode == CLOSED) most = last;
-    if (mode == STREAMS) rounds = fifth, expected = last;
+    if (mode == STREAMS) rounds = atol(arguments[5]), expected = last;
 
     if (mode == OPEN) keep_to_schedule(number);
     else keep_busy((int)number, rounds ? (int)number : 1);
 
     int64_t over = now();
-    printf("{\"seconds\": %.3f, \"answers\": %ld, \"errors\": %ld, \"unanswered\": %d, \"per_second\": %.1f",
-           (double)(over - counts_from) / 1e9, answered, errors, busy() + (int)(backlog_to - backlog_from),
+    printf("{\"seconds\": %.3f, \"all\": %ld, \"answers\": %ld, \"errors\": %ld, \"unanswered\": %d, \"per_second\": %.1f",
+           (double)(over - counts_from) / 1e9, all, answered, errors, busy() + (int)(backlog_to - backlog_from),
            (double)answered / ((double)(over - counts_from) / 1e9));
     print_sample("latency_ms", &latencies);
     if (mode == STREAMS) {

@@ -51,15 +51,17 @@ class Load:
     program: Path
     folder: Path
 
-    def closed(self, port: int, request: Request, *, connections: int, seconds: float) -> dict[str, Any]:
-        """As many requests as are answered."""
-        return self._run("closed", port, request, connections, 0, seconds, 0)
+    def closed(
+        self, port: int, request: Request, *, connections: int, seconds: float, warm_up: float = 0
+    ) -> dict[str, Any]:
+        """As many requests as are answered; those of the warm-up, on the same connections, count in `all` only."""
+        return self._run("closed", port, request, connections, warm_up, seconds, 0)
 
     def repeat(self, port: int, request: Request, *, connections: int, requests: int, within: float) -> dict[str, Any]:
         """A number of requests, as fast as they are answered."""
         return self._run("closed", port, request, connections, 0, within, requests)
 
-    def open(self, port: int, request: Request, *, rate: int, warm_up: int, seconds: float) -> dict[str, Any]:
+    def open(self, port: int, request: Request, *, rate: int, warm_up: float, seconds: float) -> dict[str, Any]:
         """A fixed schedule of so many requests a second, whatever the answers do."""
         return self._run("open", port, request, rate, warm_up, seconds)
 

@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from scripts.benchmarks.interpreter import describe_build
 from scripts.benchmarks.processes import CORES, LOAD_CORES, SUBJECT_CORES
 from scripts.benchmarks.terminal import CannotMeasure, step, warn
 
@@ -44,7 +44,7 @@ def describe() -> dict[str, Any]:
         "memory_gb": round(int(memory[1]) * 1024 / 1e9) if memory else None,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "python_optimized": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
+        "python_build": describe_build(),
         "load_average": os.getloadavg()[0],
         "pinned": (SUBJECT_CORES | LOAD_CORES) <= CORES,
         "versions": {name: _version(name) for name in PACKAGES},
@@ -58,8 +58,13 @@ def complain(conditions: dict[str, Any]) -> list[str]:
         complaints.append(f"the machine is not quiet (load average {conditions['load_average']:.1f})")
     if not conditions["pinned"]:
         complaints.append("cores 0 and 1 are not both there: load and subject share, all figures are floors")
-    if not conditions["python_optimized"]:
-        complaints.append("this Python was built without --enable-optimizations: all that runs on it is slower here")
+    build = conditions["python_build"]
+    if build["optimized"] is False:
+        complaints.append(
+            f"this Python is slower than most ({build['why']}): name another with PYTHON=/path/to/python3"
+        )
+    elif build["optimized"] is None:
+        complaints.append(f"whether this Python is optimised cannot be told ({build['why']})")
     for complaint in complaints:
         warn(complaint)
     return complaints

@@ -1,6 +1,7 @@
 """Programs that the benchmark starts: on cores of their own, in groups of their own, ended with certainty.
 
-What they use is read from /proc: proportional set size (smaps_rollup, Pss) and CPU time (stat, utime and stime).
+What they use is read from /proc: proportional set size (smaps_rollup, Pss) and CPU time
+(schedstat, which counts in ns where stat counts in ticks of 10 ms).
 """
 
 import os
@@ -17,8 +18,8 @@ from scripts.benchmarks.terminal import CannotMeasure
 SUBJECT_CORES = frozenset({0})
 LOAD_CORES = frozenset({1})
 CORES = frozenset(os.sched_getaffinity(0))  # those that this process was given at its start
+TWO_CORES = frozenset({0, 2}) if 2 in CORES else frozenset({0, 1})  # for two workers; 1 is the load's already
 STOP_SECONDS = 45.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -132,11 +133,16 @@ def pss_mb(pid: int) -> float:
     return kib * 1024 / 1e6
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its living descendants."""
-    ticks = 0
+def cpu_clock(pid: int) -> dict[int, int]:
+    """CPU time in ns of each thread of a process and its descendants (schedstat, first field), by thread id."""
+    clock = {}
     for member in family(pid):
-        with suppress(OSError):
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+        for file in Path(f"/proc/{member}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                clock[int(file.parent.name)] = int(file.read_text().split()[0])
+    return clock
+
+
+def cpu_seconds(before: dict[int, int], after: dict[int, int]) -> float:
+    """CPU time between two readings of `cpu_clock`, of the threads that still live at the second."""
+    return sum(spent - before.get(thread, 0) for thread, spent in after.items()) / 1e9

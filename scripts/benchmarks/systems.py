@@ -1,8 +1,6 @@
 """The systems under test: how each is started before the mock provider, and how it is asked."""
 
 import os
-import secrets
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,25 +8,22 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 
-from gateway import __version__
 from scripts.benchmarks.load import Request
 from scripts.benchmarks.machine import install, said_by
-from scripts.benchmarks.processes import free_port
+from scripts.benchmarks.processes import SUBJECT_CORES, free_port
 from scripts.benchmarks.terminal import Unavailable
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CHAT = "/v1/chat/completions"
 QUESTION = "What is the capital of France? Answer in one sentence and name the river that it stands on."
-# Far above what is sent, so that nothing is refused; a moving window of a second keeps the times of its hits only.
-RATE_LIMIT = "200000/second"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class System:
     """A proxy: its command (listening on `port`), where its health is asked, what goes with a request.
 
-    `models` are the names of models by the dialect that the provider behind them speaks.
+    `models` are the names of models by the dialect that the provider behind them speaks; it runs on `cores`.
     """
 
     name: str
@@ -40,6 +35,9 @@ class System:
     headers: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=lambda: {"openai": "gpt-4o-mini"})
     seconds_to_start: float = 20.0
+    cores: frozenset[int] = SUBJECT_CORES
+    only_throughput: bool = False
+    has_call_log: bool = False
 
     def ask(self, provider: str = "openai", stream: tuple[int, int] | None = None) -> Request:
         """A chat in OpenAI's dialect; `stream` is how many chunks, how many ms apart."""
@@ -60,26 +58,6 @@ Make = Callable[[int, Path], System]
 def direct(provider: int, _folder: Path) -> System:
     """The mock provider itself."""
     return System(name="direct", version="", port=provider, command=(), health="/v1/models")
-
-
-def sandgate(provider: int, folder: Path) -> System:
-    """Sandgate with everything on that costs: JWT, rate limit, metrics, call log on disk."""
-    secret = secrets.token_hex(32)
-    environment = {
-        **_sandgate_environment(provider),
-        "ENABLE_AUTH": "true",
-        "JWT_SECRET": secret,
-        "RATE_LIMIT": RATE_LIMIT,
-        "DATA_DIR": str(folder / "calls"),
-    }
-    command = [sys.executable, "-m", "gateway", "token", "--sub", "bench", "--ttl", "1d"]
-    made = subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=True)
-    return _sandgate("Sandgate", environment, {"authorization": f"Bearer {made.stdout.strip()}"})
-
-
-def sandgate_bare(provider: int, _folder: Path) -> System:
-    """Sandgate without JWT and rate limit; metrics and call log cannot be switched off."""
-    return _sandgate("Sandgate, guard off", _sandgate_environment(provider), {})
 
 
 def nginx(provider: int, folder: Path) -> System:
@@ -110,36 +88,6 @@ def plain_proxy(provider: int, _folder: Path) -> System:
         port=port,
         command=(sys.executable, str(HERE / "plain_proxy.py"), str(port), f"http://127.0.0.1:{provider}"),
     )
-
-
-def _sandgate(name: str, environment: dict[str, str], headers: dict[str, str]) -> System:
-    port = free_port()
-    return System(
-        name=name,
-        version=__version__,
-        port=port,
-        command=(sys.executable, "-m", "gateway", "--port", str(port)),
-        environment=environment,
-        headers=headers,
-        models={
-            "openai": "openai:gpt-4o-mini",
-            "anthropic": "anthropic:claude-sonnet-4-5",
-            "gemini": "gemini:gemini-2.5-flash",
-        },
-    )
-
-
-def _sandgate_environment(provider: int) -> dict[str, str]:
-    root = f"http://127.0.0.1:{provider}"
-    return {
-        "PYTHONPATH": str(ROOT),
-        "OPENAI_BASE_URL": f"{root}/v1",
-        "ANTHROPIC_BASE_URL": root,
-        "GEMINI_BASE_URL": root,
-        "OPENAI_API_KEY": "bench",
-        "ANTHROPIC_API_KEY": "bench",
-        "GEMINI_API_KEY": "bench",
-    }
 
 
 NGINX = """

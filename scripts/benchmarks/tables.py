@@ -63,7 +63,12 @@ def gateway_tables(measured: Figures) -> str:
     found: dict[str, Figures] = measured["systems"]
     direct = found["direct"]
     subjects = {name: figures for name, figures in found.items() if name != "direct"}
-    parts = [_throughput(subjects, measured), _latency(subjects, direct), _streams(subjects, direct), _memory(subjects)]
+    whole = {name: figures for name, figures in subjects.items() if "paced" in figures}
+    parts = [_throughput(subjects, measured), _latency(whole, direct), _streams(whole, direct), _memory(whole)]
+    parts += [
+        _costs(measured["costs"]),
+        *(_queries(figures["queries"]) for figures in whole.values() if "queries" in figures),
+    ]
     parts += ["", *_remarks(subjects, direct, measured)]
     return "\n".join(parts)
 
@@ -133,14 +138,44 @@ def _memory(subjects: dict[str, Figures]) -> str:
     rows = []
     for name, figures in subjects.items():
         repeated = figures.get("repeated", {})
-        growth = f"{repeated['before_mb']:.1f} -> {repeated['after_mb']:.1f}" if repeated else "-"
+        growth = (
+            " / ".join(f"{repeated[name]:.1f}" for name in ("start_mb", "middle_mb", "end_mb")) if repeated else "-"
+        )
         rows.append([
             name, number(figures["start_s"], 2), number(figures["memory_rest_mb"], 1),
             number(figures["memory_loaded_mb"], 1), growth,
         ])  # fmt: skip
     times = max((figures.get("repeated", {}).get("requests", 0) for figures in subjects.values()), default=0)
-    head = ["system", "start s", "MB at rest", "MB after saturation", f"MB over {times:,} requests"]
+    head = ["system", "start s", "MB at rest", "MB after saturation", f"before / amid / after {times:,} requests"]
     return table("Start to first healthy answer, and memory (PSS of all processes)", head, rows)
+
+
+def _costs(costs: dict[str, Figures]) -> str:
+    rows = [
+        [
+            name, number(cost["cpu_us_with"], 1), number(cost["cpu_us_without"], 1), number(cost["added_us"], 1),
+            number(cost["per_second_with"]), number(cost["per_second_without"]), f"{cost['throughput_lost']:.1%}",
+        ]
+        for name, cost in costs.items()
+    ]  # fmt: skip
+    head = ["what", "CPU us/request with", "without", "added", "requests/s with", "without", "lost"]
+    turns = max((len(cost["turns"]["cpu_us_with"]) for cost in costs.values()), default=0)
+    return table(f"What parts of Sandgate cost: with and without them by turns, medians of {turns}", head, rows)
+
+
+def _queries(queries: Figures) -> str:
+    rows = [[name, number(taken, 1)] for name, taken in queries["ms"].items()]
+    return table(f"Queries of the call log, {queries['calls']:,} calls of the last hour in it", ["query", "ms"], rows)
+
+
+def installation_table(installation: Figures) -> str:
+    """What a fresh installation of the gateway brings along."""
+    rows = [[name, number(size, 1)] for name, size in installation["largest"].items()]
+    title = (
+        f"The gateway's packages: {len(installation['packages'])}, {installation['mb']:.1f} MB on disk, of which "
+        f"{installation['bytecode_mb']:.1f} MB are bytecode. The largest:"
+    )
+    return table(title, ["folder", "MB"], rows)
 
 
 def _remarks(subjects: dict[str, Figures], direct: Figures, measured: Figures) -> list[str]:
@@ -152,11 +187,14 @@ def _remarks(subjects: dict[str, Figures], direct: Figures, measured: Figures) -
             said.append(
                 f"{name} reaches {share:.0%} of that: its throughput is a floor, and ratios to it are flattering."
             )
-    on, off = (
-        pick(subjects.get(name, {}), "throughput_openai", "cpu_us") for name in ("Sandgate", "Sandgate, guard off")
-    )
-    if on and off:
-        said.append(f"JWT and rate limit cost {on - off:.1f} us of CPU a request ({on:.1f} with, {off:.1f} without).")
+    if "guard" in measured["costs"]:
+        said.append(
+            "guard: JWT, scope and rate limit. Both sides make the request's id; without guard the host is checked."
+        )
+    if "logging" in measured["costs"]:
+        said.append("logging: call log and metrics, with 2 workers that share the core under test.")
+    if any(name.endswith("2 workers") for name in subjects) and measured["shared_core"]:
+        said.append("The 2 workers' second core is the load's: that row is a floor.")
     said += [f"{name} is left out: {why}" for name, why in measured["left_out"].items()]
     return said
 
@@ -167,5 +205,5 @@ def conditions_line(conditions: Figures) -> str:
     return (
         f"{conditions['time']}, {conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gb']} GB, "
         f"Linux {conditions['kernel']}, load average {conditions['load_average']:.2f} at the start\n"
-        f"Python {conditions['python']}, {versions}"
+        f"Python {conditions['python']} ({conditions['python_build']['why']}), {versions}"
     )

@@ -19,9 +19,10 @@ from sanic.response import json as json_response
 from sanic.response import raw
 
 from tests.fakes.openai import FakeOpenAI
+from tests.secret_watch import MARK
 
 CLIENT_ID = "client:with/odd characters"
-CLIENT_SECRET = "marked+oauth/client=secret 0123456789"
+CLIENT_SECRET = f"{MARK}+oauth/client=secret 0123456789"
 
 
 class FakeOAuth(FakeOpenAI):
@@ -74,7 +75,7 @@ class FakeOAuth(FakeOpenAI):
         if self._named(request, form) != (CLIENT_ID, CLIENT_SECRET):
             description = f"no client {form.get('client_id')} with {form.get('client_secret')}"
             return json_response({"error": "invalid_client", "error_description": description}, 401)
-        token = f"marked-access-token-{next(self._numbers):04d}"
+        token = f"{MARK}-access-token-{next(self._numbers):04d}"
         self.grants.append(token)
         self.ends[token] = time.monotonic() + self.lifetime
         return json_response({"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime})

@@ -18,6 +18,7 @@ from tests.fakes.gemini import FakeGemini
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeLMStudio, FakeOpenAI
 from tests.fakes.scripted import Fake
+from tests.secret_watch import MARK
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -30,9 +31,9 @@ async def gateway(folder: Path, *argv: str, **environ: str) -> AsyncIterator[htt
         yield client
 
 
-PROVIDER_KEY = "sk-provider-key-0123456789abcdef"
+PROVIDER_KEY = f"{MARK}.provider-key.0123456789abcdef"
 """What every fake that knows keys wants to see."""
-GATEWAY_KEY = "sk-gateway-key-0123456789abcdef"
+GATEWAY_KEY = f"sk-gateway-{MARK}-0123456789abcdef"
 """What a gateway with auth on wants to see, and no provider may ever see."""
 
 

@@ -16,6 +16,7 @@ from sanic import Request, Sanic, response
 from tests.conftest import serve
 from tests.fakes.openai import FakeOpenAI
 from tests.gateway.serving import NOBODY
+from tests.secret_watch import MARK, watch
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +49,7 @@ async def run(folder: Path, *argv: str, **environ: str) -> asyncio.subprocess.Pr
 
 async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, list[str], str]:
     out, err = await asyncio.wait_for(process.communicate(), 40)
+    watch.search("what a process said", out + err)
     return process.returncode, out.decode().splitlines(), err.decode()
 
 
@@ -140,12 +142,13 @@ async def test_models_of_a_provider_that_is_away_are_those_known_last(tmp_path: 
     assert said.startswith("sandgate-gateway: compat: ")
 
 
-def executor() -> Sanic:  # type: ignore[type-arg]
+def executor(code: int = 200, **told: object) -> Sanic:  # type: ignore[type-arg]
     app = Sanic("executor")
+    report = {"status": "healthy", "pool": {"base": {"ready": 3}, "data": {"ready": 1}}, **told}
 
     @app.get("/health")
     async def health(request: Request) -> response.HTTPResponse:
-        return response.json({"status": "healthy", "pool": {"base": {"ready": 3}, "data": {"ready": 1}}})
+        return response.json(report, code)
 
     return app
 
@@ -164,11 +167,11 @@ async def test_check_shows_what_is_reachable(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("away", ["provider", "executor", "credentials"])
 async def test_check_fails_when_something_configured_cannot_be_had(tmp_path: Path, away: str) -> None:
-    fake = FakeOpenAI("sk-the-right-key-of-the-provider" if away == "credentials" else None)
+    fake = FakeOpenAI(f"sk-the-right-{MARK}-of-the-provider" if away == "credentials" else None)
     async with serve(fake.app) as provider, serve(executor()) as executor_url:
         environ = {
             "OPENAI_COMPAT_BASE_URL": f"{NOBODY if away == 'provider' else provider}/v1",
-            "OPENAI_COMPAT_API_KEY": "sk-marked-wrong-key-0123456789",
+            "OPENAI_COMPAT_API_KEY": f"sk-the-wrong-{MARK}-0123456789",
             "EXECUTOR_URL": NOBODY if away == "executor" else executor_url,
         }
         status, table, said = await finish(await run(tmp_path, "check", **environ))
@@ -176,4 +179,22 @@ async def test_check_fails_when_something_configured_cannot_be_had(tmp_path: Pat
     states = {line.split()[0]: line.split()[1] for line in table[1:]}
     failed = "executor" if away == "executor" else "compat"
     assert states == {"compat": "ok", "executor": "ok", failed: "FAILED"}
-    assert "marked" not in "".join(table) + said
+    assert MARK not in "".join(table) + said
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"status": "unhealthy", "message": "The image sandgate-sandbox:base is missing."}, "is missing."),
+        ({}, "it answers with status 503"),
+    ],
+)
+async def test_check_fails_when_the_executor_cannot_run_code(
+    tmp_path: Path, told: dict[str, object], says: str
+) -> None:
+    async with serve(FakeOpenAI().app) as provider, serve(executor(503, **told)) as executor_url:
+        environ = {"OPENAI_COMPAT_BASE_URL": f"{provider}/v1", "EXECUTOR_URL": executor_url}
+        status, table, _ = await finish(await run(tmp_path, "check", **environ))
+    assert status == 1
+    assert table[-1].split()[:4] == ["executor", "FAILED", executor_url, "unhealthy:"]
+    assert table[-1].endswith(says)

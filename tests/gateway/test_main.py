@@ -9,8 +9,9 @@ import jwt
 import pytest
 
 import gateway.__main__ as command_line
+from tests.secret_watch import MARK
 
-SECRET = "a-secret-of-more-than-32-bytes-for-tests"
+SECRET = f"a-{MARK}-of-more-than-32-bytes-for-tests"
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +97,48 @@ def test_a_host_that_is_nobodys_is_one_line_and_status_1(capsys: pytest.CaptureF
     said = capsys.readouterr().err
     assert said.startswith("sandgate-gateway: cannot listen on 203.0.113.1:35999: ")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["DATA_DIR", "LOG_FILE"])
+@pytest.mark.parametrize("command", [[], ["models"]])
+def test_a_folder_that_cannot_be_made_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, command: list[str]
+) -> None:
+    monkeypatch.setenv(name, "/proc/x/y")
+    assert command_line.main([*command, "--port", "35998"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"sandgate-gateway: {name}: expected a path that can be written to (")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("prefix", ["/", "/v1"])
+def test_a_prefix_that_lies_over_other_paths_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    monkeypatch.setenv("API_PREFIX", prefix)
+    assert command_line.main([]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sandgate-gateway: API_PREFIX: expected a path such as /api")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["--help", "models"])
+def test_a_reader_that_has_left_is_no_failure(tmp_path: Path, command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", command],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "USE_PLACEHOLDER_MODE": "true",
+            },
+            cwd=tmp_path,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -24,22 +24,23 @@ from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.scripted import Fake, Received
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-OPENAI_KEY = "sk-MARKED-openai-key-0123456789"
-COMPAT_KEY = "MARKED.compat.key/without+a=shape"
-ANTHROPIC_KEY = "sk-ant-MARKED-anthropic-0123456789"
-GEMINI_KEY = "MARKED-gemini-key-0123456789"
-ACCESS_KEY = "sk-MARKED-access-key-0123456789"
-NAMED_KEY = "MARKED-named-access-key-0123456789"
-JWT_SECRET = "MARKED-jwt-secret-of-more-than-32-bytes"
-EXECUTOR_SECRET = "MARKED-executor-secret-of-more-than-32"
-HEADER = "MARKED-team-header-0123456789"
-PASSWORD = "MARKED-password-0123456789"
-CALLERS_KEY = "MARKED-callers-own-key-0123456789"
-WRONG_KEY = "MARKED-wrong-credential-0123456789"
-LIMIT_PASSWORD = "MARKED-redis-password-0123456789"
+OPENAI_KEY = f"sk-{MARK}-openai-key-0123456789"
+COMPAT_KEY = f"{MARK}.compat.key/without+a=shape"
+ANTHROPIC_KEY = f"sk-ant-{MARK}-anthropic-0123456789"
+GEMINI_KEY = f"{MARK}-gemini-key-0123456789"
+ACCESS_KEY = f"sk-{MARK}-access-key-0123456789"
+NAMED_KEY = f"{MARK}-named-access-key-0123456789"
+JWT_SECRET = f"{MARK}-jwt-secret-of-more-than-32-bytes"
+EXECUTOR_SECRET = f"{MARK}-executor-secret-of-more-than-32"
+HEADER = f"{MARK}-team-header-0123456789"
+PASSWORD = f"{MARK}-password-0123456789"
+CALLERS_KEY = f"{MARK}-callers-own-key-0123456789"
+WRONG_KEY = f"{MARK}-wrong-credential-0123456789"
+LIMIT_PASSWORD = f"{MARK}-redis-password-0123456789"
 SECRETS = (
     OPENAI_KEY, COMPAT_KEY, ANTHROPIC_KEY, GEMINI_KEY, ACCESS_KEY, NAMED_KEY, JWT_SECRET, EXECUTOR_SECRET, HEADER,
     PASSWORD, CALLERS_KEY, WRONG_KEY, LIMIT_PASSWORD, CLIENT_SECRET,

@@ -18,10 +18,11 @@ from gateway.access.credentials import REMEMBERED_TOKENS, Credentials, find_cred
 from gateway.access.tokens import write_token
 from gateway.errors import Unauthorized
 from gateway.settings import AuthSettings, KeySettings
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "a-secret-of-more-than-32-bytes-for-tests"
+SECRET = f"a-{MARK}-of-more-than-32-bytes-for-tests"
 AUTH = AuthSettings(
     keys=(
         KeySettings(key="sk-all"),

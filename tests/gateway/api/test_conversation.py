@@ -7,6 +7,7 @@ import pytest
 
 from tests.gateway.api.asking import read_lines
 from tests.gateway.serving import Town, town
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
@@ -92,7 +93,7 @@ async def test_prompts_of_the_users_own_are_read_again_when_they_change(tmp_path
 
 
 async def test_ping_is_open_and_says_pong(tmp_path: Path) -> None:
-    async with town(tmp_path, "--key", "sk-a-key-that-nobody-sends") as place:
+    async with town(tmp_path, "--key", f"sk-{MARK}-that-nobody-sends") as place:
         answer = await place.client.get("/api/ping")
         assert answer.status_code == 200
         assert answer.json() == {"status": True, "body": "pong"}

@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-the-static-key-of-these-tests"
+KEY = f"sk-the-static-{MARK}-of-these-tests"
 SECRETS = {
-    "OPENAI_API_KEY": "sk-openai-secret-1234",
-    "EXECUTOR_SECRET": "the secret that the two services share",
-    "JWT_SECRET": "a secret of at least thirty-two bytes, for tests",
-    "OAUTH_TOKEN_ENDPOINT": "https://name:password-of-it@idp.example.com/token",
+    "OPENAI_API_KEY": f"sk-openai-{MARK}-1234",
+    "EXECUTOR_SECRET": f"{MARK} that the two services share",
+    "JWT_SECRET": f"{MARK}, a secret of at least thirty-two bytes",
+    "OAUTH_TOKEN_ENDPOINT": f"https://name:{MARK}-of-it@idp.example.com/token",
     "OAUTH_CLIENT_ID": "the-client",
-    "OAUTH_CLIENT_SECRET": "the-client-secret-itself",
+    "OAUTH_CLIENT_SECRET": f"the-client-{MARK}-itself",
     "RATE_LIMIT_ENABLED": "true",
 }
 
@@ -78,7 +79,7 @@ async def test_the_configuration_shows_no_secret_but_the_access_key(tmp_path: Pa
     told = answer.json()
     for name in ("OPENAI_API_KEY", "EXECUTOR_SECRET", "JWT_SECRET", "OAUTH_CLIENT_SECRET"):
         assert SECRETS[name] not in answer.text, name
-    assert "password-of-it" not in answer.text
+    assert f"{MARK}-of-it" not in answer.text
     providers = {provider["name"]: provider for provider in told["providers"]}
     assert providers["openai"]["api_key"] == "sk-…1234"
     assert providers["openai"]["key_source"] == "OPENAI_API_KEY"

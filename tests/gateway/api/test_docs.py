@@ -19,7 +19,8 @@ from schemathesis.specs.openapi.checks import (
 from gateway.api import openapi
 from gateway.app import list_endpoints
 from gateway.configuration import load
-from tests.gateway.serving import gateway
+from tests.gateway.serving import GATEWAY_KEY, gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
@@ -61,7 +62,7 @@ async def test_the_document_follows_the_prefix_but_the_dashboards_data_does_not(
 
 
 async def test_who_may_call_stands_at_each_operation(tmp_path: Path) -> None:
-    written = document(tmp_path, "--key", "sk-a-key-of-some-length")
+    written = document(tmp_path, "--key", f"sk-{MARK}-of-some-length")
     for path, item in written["paths"].items():
         for operation in item.values():
             assert bool(operation["security"]) == ("Scope: `" in operation["description"]), path
@@ -87,7 +88,7 @@ async def test_examples_of_requests_are_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 async def test_the_docs_are_open_even_with_auth_on(tmp_path: Path, path: str) -> None:
-    async with gateway(tmp_path, "--key", "sk-a-key-of-some-length") as client:
+    async with gateway(tmp_path, "--key", f"sk-{MARK}-of-some-length") as client:
         answer = await client.get(path)
         assert answer.status_code == 200
         assert (await client.head(path)).status_code == 200
@@ -106,26 +107,33 @@ async def test_the_pages_load_nothing_from_elsewhere_and_run_no_inline_script(tm
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = settings(
-    max_examples=4, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+    deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 
 
-@pytest.mark.timeout(180)
-async def test_a_live_gateway_answers_as_documented(tmp_path: Path) -> None:
-    async with gateway(tmp_path, USE_PLACEHOLDER_MODE="true") as client:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("options", "key", "examples"),
+    [((), None, 16), (("--key", GATEWAY_KEY), GATEWAY_KEY, 6), (("--key", GATEWAY_KEY), None, 2)],
+    ids=["open", "with a key", "without the key"],
+)
+async def test_a_live_gateway_answers_as_documented(
+    tmp_path: Path, options: tuple[str, ...], key: str | None, examples: int
+) -> None:
+    async with gateway(tmp_path, *options, USE_PLACEHOLDER_MODE="true") as client:
         written = (await client.get("/openapi.json")).json()
-        await asyncio.to_thread(try_all, written, str(client.base_url))
+        await asyncio.to_thread(try_all, written, str(client.base_url), key, examples)
 
 
-def try_all(written: dict[str, Any], url: str) -> None:
+def try_all(written: dict[str, Any], url: str, key: str | None, examples: int) -> None:
     schema = schemathesis.openapi.from_dict(written)
-    for found in schema.exclude(path_regex=r"\{path\}|/stream$|exec").get_all_operations():
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    for found in schema.exclude(path_regex=r"\{path\}|/stream$").get_all_operations():
 
-        @EXAMPLES
+        @settings(EXAMPLES, max_examples=examples)
         @given(case=found.ok().as_strategy())
         def try_one(case: Any) -> None:
-            answer = case.call(base_url=url, timeout=10)
+            answer = case.call(base_url=url, timeout=10, headers=headers)
             assert answer.status_code != 500, (case.as_curl_command(), answer.text)
             case.validate_response(answer, checks=CHECKS)
 

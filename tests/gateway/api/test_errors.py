@@ -136,3 +136,14 @@ async def test_an_unforeseen_error_says_nothing_of_the_inside(tmp_path: Path, mo
     assert is_plain(answer.json(), "Internal Server Error", "internal_error")
     assert "secret" not in answer.text
     assert after.text == "ok"
+
+
+@pytest.mark.parametrize("path", ["/llm", "/health", "/nothing"])
+async def test_a_preflight_with_a_body_is_answered_without_a_complaint_in_the_log(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.request("OPTIONS", path, json={"a": 1})
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert (await client.get("/health")).text == "ok"
+    assert not [told for told in caplog.records if told.levelname in ("WARNING", "ERROR")]

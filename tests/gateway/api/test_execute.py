@@ -16,13 +16,15 @@ import pytest
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse, raw
 
+from gateway import execution
 from tests.conftest import serve
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "the secret that the two services share, long enough"
-TOKEN_SECRET = "a secret of at least thirty-two bytes, for tests"
+SECRET = f"{MARK} that the two services share, long enough"
+TOKEN_SECRET = f"{MARK}, a secret of at least thirty-two bytes"
 ANSWER = b'{"id":"exec_1","success":true,  "status":"ok","result":3}'
 
 
@@ -44,6 +46,8 @@ class StandIn:
             (request.method, f"/{path}", request.body, {k.lower(): v for k, v in request.headers.items()})
         )
         job = json.loads(request.body) if request.body else {}
+        if path == "limits":
+            await asyncio.sleep(0.6)
         if path == "health":
             return raw(json.dumps({"pool": POOL}).encode(), content_type="application/json")
         if (request.method, path) == ("GET", "executions"):
@@ -53,6 +57,8 @@ class StandIn:
                 await asyncio.sleep(30)
             finally:
                 self.left.set()
+        if job.get("code") == "quiet":
+            await asyncio.sleep(0.6)
         if job.get("code") == "full":
             return raw(
                 b'{"error":"x","message":"y","code":"queue_full"}', 429, {"retry-after": "2"}, "application/json"
@@ -131,6 +137,25 @@ async def test_leaving_reaches_the_executor(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         asking.cancel()
         await asyncio.wait_for(stand_in.left.wait(), 2)
+
+
+async def test_a_run_may_be_quiet_for_longer_than_any_other_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LONGEST_SILENCE", 0.2)
+    async with pair(tmp_path) as (client, _):
+        run, look = await asyncio.gather(client.post("/execute", json={"code": "quiet"}), client.get("/execute/limits"))
+    assert (run.status_code, run.content) == (200, ANSWER)
+    assert look.status_code >= 500
+
+
+async def test_a_run_that_no_executor_could_still_allow_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "LONGEST_RUN", 0.2)
+    async with pair(tmp_path) as (client, _):
+        answer = await client.post("/execute", json={"code": "quiet"})
+    assert answer.status_code == 504
 
 
 async def test_an_executor_that_is_away_is_503_and_says_what_to_do(tmp_path: Path) -> None:

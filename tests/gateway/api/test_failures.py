@@ -8,11 +8,12 @@ import pytest
 
 from tests.gateway.api.asking import BEARER, FAMILIES, Family
 from tests.gateway.serving import PROVIDER_KEY, Town, gateway, town
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
-SECRET = "a secret of at least thirty-two bytes, for tests"
+SECRET = f"{MARK}, a secret of at least thirty-two bytes"
 RATE_LIMITED = {"error": {"message": "Slow down.", "type": "requests", "param": None, "code": "rate_limit_exceeded"}}
 
 

@@ -1,5 +1,6 @@
 """Who may do what: every route is decided about, and what is refused is refused before the body is read."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from gateway.api.origins import is_local_host
 from gateway.app import create_app
 from gateway.configuration import load
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
-SECRET = "a secret of at least thirty-two bytes, for tests"
+KEY = f"sk-the-{MARK}"
+SECRET = f"{MARK}, a secret of at least thirty-two bytes"
 CHAT = {"type": "chat", "model": "stub", "messages": [{"role": "user", "content": "hi"}]}
 
 #: what everybody may see, whatever the settings (API.md 1.5)
@@ -44,12 +47,12 @@ async def test_without_auth_no_credential_is_wanted(tmp_path: Path) -> None:
 
 
 async def test_a_key_turns_auth_on_and_lets_its_holder_in(tmp_path: Path) -> None:
-    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+    async with gateway(tmp_path, "--key", KEY) as client:
         none = await client.post("/llm", json=CHAT)
         wrong = await client.post("/llm", json=CHAT, headers={"authorization": "Bearer sk-another"})
-        right = await client.post("/llm", json=CHAT, headers={"authorization": "bearer sk-the-key"})
-        other_way = await client.post("/llm", json=CHAT, headers={"x-api-key": "sk-the-key"})
-        admin = await client.post("/v1/models/refresh", json={}, headers={"authorization": "Bearer sk-the-key"})
+        right = await client.post("/llm", json=CHAT, headers={"authorization": f"bearer {KEY}"})
+        other_way = await client.post("/llm", json=CHAT, headers={"x-api-key": KEY})
+        admin = await client.post("/v1/models/refresh", json={}, headers={"authorization": f"Bearer {KEY}"})
     assert [none.status_code, wrong.status_code, right.status_code, other_way.status_code] == [401, 401, 200, 200]
     assert admin.status_code != 401
     for refused in (none, wrong):
@@ -90,7 +93,7 @@ async def test_what_is_refused_is_refused_before_its_body_is_read(tmp_path: Path
             sent += 1
             yield b" " * 1024
 
-    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+    async with gateway(tmp_path, "--key", KEY) as client:
         try:
             answer = await client.post("/llm", content=endless(), headers={"content-type": "application/json"})
         except (httpx.WriteError, httpx.ReadError):
@@ -139,8 +142,8 @@ async def test_a_rebound_name_is_refused_with_auth_off_unless_allowed(tmp_path: 
         refused = await client.post("/llm", json=CHAT, headers=evil)
     async with gateway(tmp_path, ALLOWED_HOSTS="evil.example.com") as client:
         allowed = await client.post("/llm", json=CHAT, headers=evil)
-    async with gateway(tmp_path, "--key", "sk-the-key") as client:
-        with_auth = await client.post("/llm", json=CHAT, headers={**evil, "x-api-key": "sk-the-key"})
+    async with gateway(tmp_path, "--key", KEY) as client:
+        with_auth = await client.post("/llm", json=CHAT, headers={**evil, "x-api-key": KEY})
     assert [refused.status_code, allowed.status_code, with_auth.status_code] == [403, 200, 200]
 
 
@@ -167,9 +170,9 @@ async def test_a_web_page_from_elsewhere_cannot_use_an_open_gateway(tmp_path: Pa
 
 
 async def test_with_auth_on_any_page_may_ask_and_the_credential_decides(tmp_path: Path) -> None:
-    async with gateway(tmp_path, "--key", "sk-the-key") as client:
+    async with gateway(tmp_path, "--key", KEY) as client:
         answer = await client.post(
-            "/llm", json=CHAT, headers={"origin": "https://app.example", "authorization": "Bearer sk-the-key"}
+            "/llm", json=CHAT, headers={"origin": "https://app.example", "authorization": f"Bearer {KEY}"}
         )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -181,3 +184,71 @@ async def test_allowed_origins_are_those_that_were_set(tmp_path: Path) -> None:
         refused = await client.post("/llm", json=CHAT, headers={"origin": "http://localhost:8888"})
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert refused.status_code == 403
+
+
+async def test_a_small_limit_of_bodies_is_none_of_heads(tmp_path: Path) -> None:
+    async with gateway(tmp_path, MAX_REQUEST_BYTES="100") as client:
+        fine = await client.get("/health", headers={"x-long": "a" * 300})
+        large = await client.post("/v1/messages", json={"model": "x" * 200})
+    assert fine.text == "ok"
+    assert large.status_code == 413
+    assert large.json()["type"] == "error"
+
+
+async def test_a_compressed_body_is_refused_and_said_to_be_so(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.post("/llm", json=CHAT, headers={"content-encoding": "gzip"})
+        plain = await client.post("/llm", json=CHAT, headers={"content-encoding": "identity"})
+    assert answer.status_code == 415
+    assert "compressed" in answer.text
+    assert plain.status_code == 200
+
+
+async def test_host_names_are_compared_without_case(tmp_path: Path) -> None:
+    async with gateway(tmp_path, ALLOWED_HOSTS="gw.example.com") as client:
+        answer = await client.get("/v1/models", headers={"host": "GW.Example.com:3500"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example#.local", "evil.example/.local", "evil.example?.localhost"])
+async def test_what_is_no_host_name_is_not_taken_for_a_local_one(tmp_path: Path, host: str) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.get("/v1/models", headers={"host": host})
+    assert answer.status_code == 403
+
+
+async def test_two_hosts_are_refused(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await say(client, "GET /v1/models HTTP/1.1", "Host: localhost", "Host: evil.example")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_an_origin_with_a_user_is_not_taken_for_a_local_one(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.get("/v1/models", headers={"origin": "http://evil.example@localhost"})
+    assert answer.status_code == 403
+
+
+async def say(client: httpx.AsyncClient, *head: str) -> bytes:
+    """Send just this as the head of a request; gives all that comes back until the gateway closes."""
+    reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+    writer.write("\r\n".join([*head, "Connection: close", "", ""]).encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize("line", ["CONNECT x:80 HTTP/1.1", "GET x HTTP/1.1", "GET http://[ HTTP/1.1"])
+async def test_an_address_that_is_none_is_answered_with_400(tmp_path: Path, line: str) -> None:
+    async with gateway(tmp_path) as client:
+        assert (await say(client, line, "Host: localhost")).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_who_waits_for_leave_to_send_too_much_is_refused_without_it(tmp_path: Path) -> None:
+    length = "Content-Length: 99999999999"
+    async with gateway(tmp_path) as client:
+        answer = await say(
+            client, "POST /llm HTTP/1.1", "Host: localhost", "Content-Type: application/json", length,
+            "Expect: 100-continue",
+        )  # fmt: skip
+    assert answer.startswith(b"HTTP/1.1 413 ")

@@ -4,6 +4,7 @@ import pytest
 
 from gateway import __version__
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +44,7 @@ async def test_health_can_be_asked_by_head(tmp_path: Path) -> None:
 
 
 async def test_healthz_tells_what_is_known_without_asking(tmp_path: Path) -> None:
-    async with gateway(tmp_path, OPENAI_API_KEY="sk-secret-of-the-test", RATE_LIMIT="7/minute") as client:
+    async with gateway(tmp_path, OPENAI_API_KEY=f"sk-{MARK}-of-the-test", RATE_LIMIT="7/minute") as client:
         report = (await client.get("/healthz")).json()
     assert report["version"] == __version__
     assert report["uptime_seconds"] >= 0
@@ -52,7 +53,7 @@ async def test_healthz_tells_what_is_known_without_asking(tmp_path: Path) -> Non
     assert report["rate_limit"]["enabled"] is True
     assert report["auth"] == {"enabled": False, "modes": []}
     assert set(report["executor"]) == {"reachable", "ready_sandboxes"}
-    assert "sk-secret-of-the-test" not in str(report)
+    assert f"sk-{MARK}-of-the-test" not in str(report)
 
 
 async def test_healthz_is_degraded_when_the_executor_is_known_to_be_away(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +123,7 @@ async def test_a_provider_that_needs_a_key_and_has_none_is_400(tmp_path: Path) -
 
 
 async def test_embeddings_of_a_provider_without_them_are_400_and_name_those_that_have(tmp_path: Path) -> None:
-    async with gateway(tmp_path, ANTHROPIC_API_KEY="sk-ant-test") as client:
+    async with gateway(tmp_path, ANTHROPIC_API_KEY=f"sk-ant-{MARK}-test") as client:
         answer = await client.post(
             "/llm", json={"provider": "anthropic", "type": "embeddings", "model": "x", "input": "a"}
         )
@@ -148,7 +149,7 @@ async def test_a_provider_that_is_not_there_is_503_and_the_next_request_works(tm
 
 
 async def test_placeholder_mode_answers_every_model_without_a_provider(tmp_path: Path) -> None:
-    async with gateway(tmp_path, USE_PLACEHOLDER_MODE="true", OPENAI_API_KEY="sk-test") as client:
+    async with gateway(tmp_path, USE_PLACEHOLDER_MODE="true", OPENAI_API_KEY=f"sk-{MARK}-test") as client:
         answer = await client.post("/llm", json={**CHAT, "provider": "openai", "model": "gpt-4o"})
     assert answer.status_code == 200
     assert "Hello there" in answer.json()["content"]

@@ -16,11 +16,12 @@ import pytest
 from tests.conftest import free_port, serve
 from tests.gateway.api.test_execute import StandIn
 from tests.gateway.serving import NOBODY, gateway
+from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[3]
-SECRET = "a secret of at least thirty-two bytes, for tests"
+SECRET = f"{MARK}, a secret of at least thirty-two bytes"
 CHAT = {"type": "chat", "model": "stub:stub", "messages": [{"role": "user", "content": "hi"}]}
 DATA = ["/api/config", "/api/logs", "/api/logs/api-calls", "/api/logs/server-events", "/api/logs/stream", "/api/stats"]
 

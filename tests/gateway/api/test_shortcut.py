@@ -14,7 +14,7 @@ from tests.conftest import serve
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAI
-from tests.gateway.serving import gateway
+from tests.gateway.serving import PROVIDER_KEY, gateway
 
 pytestmark = pytest.mark.anyio
 
@@ -39,20 +39,20 @@ def last_post(fake: Any) -> Any:
 
 
 async def test_an_openai_body_goes_through_byte_for_byte_but_for_the_model(tmp_path: Path) -> None:
-    fake = FakeOpenAI(key="sk-upstream")
+    fake = FakeOpenAI(key=PROVIDER_KEY)
     body = (
         b'{ "model" : "openai:gpt-4o",\n "messages":[{"role":"user","content":"h\\u00e9"}],'
         b' "made_up" : [1.50, {"x":null}] }'
     )
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         answer = await client.post("/v1/chat/completions", content=body, headers=JSON)
     assert answer.status_code == 200
     assert sent(fake) == body.replace(b'"openai:gpt-4o"', b'"gpt-4o"')
 
 
 async def test_what_is_not_well_formed_is_normalised(tmp_path: Path) -> None:
-    fake = FakeOpenAI(key="sk-upstream")
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    fake = FakeOpenAI(key=PROVIDER_KEY)
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         while not fake.received:
             await asyncio.sleep(0.01)  # the catalogue asks first, and would take the scripted answer
         fake.fail(200, {"response": "plain"})
@@ -66,9 +66,9 @@ async def test_what_is_not_well_formed_is_normalised(tmp_path: Path) -> None:
 
 
 async def test_usage_is_asked_for_counted_and_stripped_when_it_was_not_wished(tmp_path: Path) -> None:
-    fake = FakeOpenAI(key="sk-upstream")
+    fake = FakeOpenAI(key=PROVIDER_KEY)
     chat = {"model": "openai:gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         plain = await client.post("/v1/chat/completions", json=chat)
         asked_plain = json.loads(sent(fake))
         wished = await client.post(
@@ -88,7 +88,7 @@ async def test_usage_is_asked_for_counted_and_stripped_when_it_was_not_wished(tm
 
 
 async def test_an_anthropic_stream_goes_through_with_its_events(tmp_path: Path) -> None:
-    fake = FakeAnthropic(key="sk-ant-upstream")
+    fake = FakeAnthropic(key=PROVIDER_KEY)
     chat = {
         "model": "anthropic:claude-sonnet-4-5",
         "max_tokens": 100,
@@ -96,7 +96,7 @@ async def test_an_anthropic_stream_goes_through_with_its_events(tmp_path: Path) 
         "metadata": {"user_id": "u"},
         "messages": [{"role": "user", "content": "hi"}],
     }
-    async with before(fake, tmp_path, "ANTHROPIC_BASE_URL", ANTHROPIC_API_KEY="sk-ant-upstream") as client:
+    async with before(fake, tmp_path, "ANTHROPIC_BASE_URL", ANTHROPIC_API_KEY=PROVIDER_KEY) as client:
         answer = await client.post(
             "/v1/messages", json=chat, headers={"anthropic-beta": "some-beta", "anthropic-version": "2023-06-01"}
         )
@@ -118,9 +118,9 @@ async def test_an_ollama_stream_goes_through_line_by_line(tmp_path: Path) -> Non
 
 
 async def test_a_name_given_twice_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
-    fake = FakeOpenAI(key="sk-upstream")
+    fake = FakeOpenAI(key=PROVIDER_KEY)
     body = b'{"model": "openai:a", "model": "openai:b", "messages": [{"role": "user", "content": "hi"}]}'
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         asked_before = len(fake.received)
         answer = await client.post("/v1/chat/completions", content=body, headers=JSON)
     assert answer.status_code == 400
@@ -129,10 +129,10 @@ async def test_a_name_given_twice_is_refused_before_anybody_is_asked(tmp_path: P
 
 
 async def test_a_stream_that_is_cut_short_ends_with_an_error(tmp_path: Path) -> None:
-    fake = FakeOpenAI(key="sk-upstream")
+    fake = FakeOpenAI(key=PROVIDER_KEY)
     fake.cut_after = 2
     chat = {"model": "openai:gpt-4o", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         answer = await client.post("/v1/chat/completions", json=chat)
     last = answer.text.split("\n\n")[-2]
     assert json.loads(last.removeprefix("data: "))["error"]["message"]
@@ -147,8 +147,8 @@ async def test_a_well_formed_answer_comes_back_byte_for_byte(tmp_path: Path, con
         f'"message":{{"role":"assistant","content": {content}{calls if content == "null" else ""}}},'
         '"finish_reason":"stop"}], "usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}'
     ).encode()
-    fake = FakeOpenAI(key="sk-upstream")
-    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY="sk-upstream") as client:
+    fake = FakeOpenAI(key=PROVIDER_KEY)
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
         while not fake.received:
             await asyncio.sleep(0.01)
         fake.fail(200, written)
@@ -156,3 +156,64 @@ async def test_a_well_formed_answer_comes_back_byte_for_byte(tmp_path: Path, con
             "/v1/chat/completions", json={"model": "openai:gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
         )
     assert answer.content == written
+
+
+@asynccontextmanager
+async def two_providers(folder: Path) -> AsyncIterator[tuple[FakeOpenAI, httpx.AsyncClient]]:
+    """A model whose first provider can be told to fail, and whose second answers."""
+    first, second = FakeOpenAI(key=PROVIDER_KEY), FakeOpenAI(key=PROVIDER_KEY)
+    async with serve(first.app) as one, serve(second.app) as two:
+        providers = {
+            "openai": {"base_url": f"{one}/v1", "api_key": PROVIDER_KEY},
+            "other": {"kind": "openai-compatible", "base_url": f"{two}/v1", "api_key": PROVIDER_KEY},
+        }
+        models = {"both": {"model": "openai:gpt-4o", "fallbacks": ["other:gpt-4o"]}}
+        config = folder / "config.json"
+        config.write_text(json.dumps({"providers": providers, "models": models}))
+        async with gateway(folder, "--config", str(config)) as client:
+            while not first.received:
+                await asyncio.sleep(0.01)
+            yield first, client
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        {"choices": []},
+        "no JSON at all",
+        {"error": {"message": "overloaded", "type": "server_error", "code": None}},
+    ],
+    ids=["without an answer", "not JSON", "an error with a good status"],
+)
+async def test_an_answer_that_cannot_be_used_leads_to_the_fallback(
+    tmp_path: Path, unusable: Any, *, stream: bool
+) -> None:
+    chat = {"model": "both", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    async with two_providers(tmp_path) as (first, client):
+        first.fail(200, unusable)
+        answer = await client.post("/v1/chat/completions", json=chat)
+        again = await client.post("/v1/chat/completions", json=chat)
+    assert answer.status_code == 200, answer.text
+    assert "error" not in answer.text
+    assert '"content"' in answer.text
+    assert again.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"\xff"}',
+        b'{"model":"a","stream":1e400}',
+        b'{"model":"stub:stub","max_tokens":5,"messages":[{"role":"user","content":"\xff"}]}',
+    ],
+    ids=["a model that is no UTF-8", "a number that is too large", "a message that is no UTF-8"],
+)
+async def test_what_is_not_valid_json_is_refused_before_anybody_is_asked(
+    tmp_path: Path, path: str, body: bytes
+) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.post(path, content=body, headers=JSON)
+    assert answer.status_code == 400
+    assert "not valid JSON" in answer.text

@@ -14,8 +14,9 @@ from tests.conftest import serve
 from tests.fakes.anthropic import FakeAnthropic
 from tests.fakes.openai import FakeOpenAI
 from tests.gateway.serving import gateway
+from tests.secret_watch import MARK
 
-KEY = "sk-provider-key-0123456789abcdef"
+KEY = f"sk-provider-{MARK}-0123456789abcdef"
 FAILED = {"error": {"message": "Something broke.", "type": "server_error", "param": None, "code": "broken"}}
 SOON = {"retry-after-ms": "1"}
 

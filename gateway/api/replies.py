@@ -1,0 +1,70 @@
+"""Plain answers, and what every answer of the gateway has in its head (API.md 1.6, 1.7 and 1.3)."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sanic.response import BaseHTTPResponse, HTTPResponse
+
+from gateway.access.quotas import Allowance
+from gateway.api.origins import allowed_origin
+
+if TYPE_CHECKING:
+    from gateway.api.services import GatewayRequest
+
+_EXPOSED = (
+    "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, "
+    "x-provider-request-id, x-should-retry"
+)
+
+
+class Reply(HTTPResponse):
+    """An answer with a body, whose head is written in one go.
+
+    Sanic passes each name and each value through a translation that takes line breaks out; here only what holds
+    something unprintable takes that way.
+    """
+
+    __slots__ = ()
+
+    @property
+    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        """Give the headers as bytes."""
+        self.headers.setdefault("content-type", self.content_type)
+        return ((name.encode("ascii"), _write(f"{value}")) for name, value in self.headers.items())
+
+
+def _write(value: str) -> bytes:
+    if not value.isprintable():
+        value = BaseHTTPResponse._sanitize_header_value(value)
+    return value.encode(errors="surrogateescape")
+
+
+def complete(request: "GatewayRequest", response: BaseHTTPResponse) -> None:
+    """Put on an answer what every answer has: the request's id, the limits, the CORS headers."""
+    headers = response.headers
+    headers["x-request-id"] = request.request_id
+    if request.path.startswith("/v1/messages"):
+        headers["request-id"] = request.request_id  # the name that Anthropic's clients look for
+    if request.allowance is not None:
+        _show_allowance(headers, request.allowance)
+    origin = request.headers.get("origin")
+    if origin is None:
+        return
+    allowed = "*" if request.path == "/health" else allowed_origin(origin, request.services.settings)
+    if allowed is None:
+        headers["vary"] = "Origin"  # for another origin the answer is another
+        return
+    headers["access-control-allow-origin"] = allowed
+    headers["access-control-expose-headers"] = _EXPOSED
+    if allowed != "*":
+        headers["vary"] = "Accept, Origin" if request.path == "/health" else "Origin"
+    if request.method == "OPTIONS":
+        headers["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+        headers["access-control-allow-headers"] = request.headers.get("access-control-request-headers", "*")
+        headers["access-control-max-age"] = "600"
+
+
+def _show_allowance(headers: Any, allowance: Allowance) -> None:
+    headers["ratelimit-limit"] = str(allowance.limit)
+    headers["ratelimit-remaining"] = str(allowance.remaining)
+    headers["ratelimit-reset"] = str(max(0, round(allowance.reset_seconds)))
