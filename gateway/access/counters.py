@@ -71,10 +71,13 @@ class LocalCounter:
             if room:
                 hits.append(now)
             if hits:
-                callers = self._hits.setdefault(window, OrderedDict())
+                callers = self._hits.get(window)
+                if callers is None:
+                    callers = self._hits[window] = OrderedDict()
                 callers[who] = hits
-                callers.move_to_end(who)
-                self._tidy(callers, window, now)
+                if len(callers) > 1:
+                    callers.move_to_end(who)
+                    self._tidy(callers, window, now)
             tallies.append(Tally(window, len(hits), hits[0] + window.seconds - now if hits else 0.0, wait))
         return tallies
 

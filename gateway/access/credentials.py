@@ -44,10 +44,10 @@ def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | 
 
 
 def _only(headers: Mapping[str, str], name: str) -> str | None:
-    values = set(headers.getall(name, ())) if hasattr(headers, "getall") else {headers.get(name)}
-    if len(values) > 1:
+    values = headers.getall(name, ()) if hasattr(headers, "getall") else [headers.get(name)]
+    if len(values) > 1 and len(set(values)) > 1:
         raise refuse()
-    return next(iter(values), None)
+    return values[0] if values else None
 
 
 class Credentials:

@@ -52,16 +52,21 @@ def complete(request: "GatewayRequest", response: BaseHTTPResponse) -> None:
         return
     allowed = "*" if request.path == "/health" else allowed_origin(origin, request.services.settings)
     if allowed is None:
-        headers["vary"] = "Origin"  # for another origin the answer is another
+        _vary_by_origin(headers)  # for another origin the answer is another
         return
     headers["access-control-allow-origin"] = allowed
     headers["access-control-expose-headers"] = _EXPOSED
     if allowed != "*":
-        headers["vary"] = "Accept, Origin" if request.path == "/health" else "Origin"
+        _vary_by_origin(headers)
     if request.method == "OPTIONS":
         headers["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
         headers["access-control-allow-headers"] = request.headers.get("access-control-request-headers", "*")
         headers["access-control-max-age"] = "600"
+
+
+def _vary_by_origin(headers: Any) -> None:
+    known = headers.get("vary")
+    headers["vary"] = f"{known}, Origin" if known else "Origin"
 
 
 def _show_allowance(headers: Any, allowance: Allowance) -> None:

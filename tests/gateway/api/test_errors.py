@@ -34,6 +34,7 @@ async def test_every_error_stands_in_the_table_of_statuses() -> None:
         (504, 504),
         (529, 529),
         (302, 502),
+        (499, 502),
         (599, 502),
     ],
 )
@@ -147,3 +148,18 @@ async def test_a_preflight_with_a_body_is_answered_without_a_complaint_in_the_lo
         assert (answer.status_code, answer.content) == (204, b"")
         assert (await client.get("/health")).text == "ok"
     assert not [told for told in caplog.records if told.levelname in ("WARNING", "ERROR")]
+
+
+async def test_a_head_that_is_too_large_is_said_to_be_the_head(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.get("/v1/models", headers={"x-long": "a" * 17_000})
+    assert answer.status_code == 413
+    assert "The head of the request is larger than 16384 bytes" in answer.text
+    assert "body" not in answer.text
+
+
+async def test_figures_can_be_asked_for_without_their_body(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        answer = await client.head("/metrics")
+    assert answer.status_code == 200
+    assert answer.content == b""

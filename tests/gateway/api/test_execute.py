@@ -169,6 +169,17 @@ async def test_an_executor_that_is_away_is_503_and_says_what_to_do(tmp_path: Pat
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"code":"1","code":"2"}', b'{"code":"\\ud800"}'], ids=["a key twice", "half a pair"]
+)
+async def test_a_body_that_says_two_things_or_no_character_is_refused(tmp_path: Path, body: bytes) -> None:
+    async with pair(tmp_path) as (client, stand_in):
+        answer = await client.post("/execute", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "not valid JSON" in answer.text
+    assert not runs(stand_in)
+
+
 async def test_limits_and_executions_are_passed_on(tmp_path: Path) -> None:
     async with pair(tmp_path) as (client, stand_in):
         await client.get("/execute/limits")

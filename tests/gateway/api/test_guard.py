@@ -252,3 +252,14 @@ async def test_who_waits_for_leave_to_send_too_much_is_refused_without_it(tmp_pa
             "Expect: 100-continue",
         )  # fmt: skip
     assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_what_a_page_from_elsewhere_is_refused_with_is_kept_for_no_other_origin(tmp_path: Path) -> None:
+    elsewhere = {"origin": "https://evil.example"}
+    async with gateway(tmp_path) as client:
+        refused = await client.get("/v1/models", headers=elsewhere)
+    async with gateway(tmp_path, "--key", KEY, CORS_ALLOW_ORIGINS="https://good.example") as client:
+        page = await client.get("/static/page.css", headers=elsewhere)
+    assert refused.status_code == 403
+    assert refused.headers["vary"] == "Origin"
+    assert page.headers["vary"] == "Accept-Encoding, Origin"
