@@ -5,7 +5,6 @@ import errno
 import gc
 import os
 import re
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.accepting import accept_in_bursts
 from gateway.access.tokens import write_token
 from gateway.configuration import BadSetting, Invocation, build, print_error, read_command_line, report, write_help
-from gateway.draining import drain_at_stop
+from gateway.draining import drain_at_stop, stop_at_signals
 from gateway.settings import Settings
 from gateway.telemetry import logs
 from gateway.telemetry.folder import shared_folder
@@ -161,19 +160,23 @@ def _serve_one(settings: Settings, create_app: CreateApp, listener: socket.socke
     app = create_app(settings)
     logs.configure(settings)  # after Sanic has set up its own
 
-    async def die_at_second_signal(_app: object) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-
     async def collect_again(_app: object) -> None:
         gc.freeze()  # what has been made so far stays for good: no collection need look at it
         gc.set_threshold(GC_THRESHOLD)
         gc.enable()
 
     app.after_server_start(collect_again)
-    app.before_server_stop(die_at_second_signal)
+    stop_at_signals(app)
     protocol = accept_in_bursts(drain_at_stop(app), listener)
-    app.run(sock=listener, protocol=protocol, single_process=True, access_log=False, motd=False, debug=False)
+    app.run(
+        sock=listener,
+        protocol=protocol,
+        register_sys_signals=False,
+        single_process=True,
+        access_log=False,
+        motd=False,
+        debug=False,
+    )
 
 
 if __name__ == "__main__":

@@ -13,15 +13,21 @@ import httpx
 import pytest
 
 APP = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from pathlib import Path
 from gateway.__main__ import serve
 from gateway.configuration import load
 from gateway.access.quotas import Quotas
 from sanic import Sanic, response
 
+class StandIn(Sanic):
+    def set_serving(self, serving):
+        super().set_serving(serving)
+        if serving and os.environ.get("STOP_AT") == "first turn":
+            os.kill(os.getpid(), signal.SIGTERM)
+
 def create_app(settings):
-    app = Sanic("stand-in")
+    app = StandIn("stand-in")
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = 20
     quotas = Quotas(settings.limits)
 
@@ -40,6 +46,12 @@ def create_app(settings):
     async def limited(request):
         allowance = await quotas.hit("requests", "alice")
         return response.text("", status=200 if allowance.allowed else 429)
+
+    if os.environ.get("STOP_AT") == "start":
+        @app.after_server_start
+        async def stop_early(app):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.2)
 
     return app
 
@@ -77,7 +89,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         )
         running.append(process)
         url = f"http://127.0.0.1:{port}"
-        wait_for(lambda: answers(url))
+        wait_for(lambda: answers(url) or process.poll() is not None)
         return process, url
 
     yield start_one
@@ -138,6 +150,13 @@ def test_a_client_that_keeps_its_connection_open_does_not_hold_up_the_end(start:
 def test_ctrl_c_ends_it_in_order(start: Start, workers: str) -> None:
     process, _ = start("--workers", workers)
     process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert "Traceback" not in process.communicate()[1]
+
+
+@pytest.mark.parametrize("moment", ["start", "first turn"])
+def test_a_signal_that_comes_while_it_starts_is_not_lost(start: Start, moment: str) -> None:
+    process, _ = start(STOP_AT=moment)
     assert process.wait(10) == 0
     assert "Traceback" not in process.communicate()[1]
 
