@@ -1,14 +1,19 @@
 """Which function is called, and with what (API.md 4.1: `input`, `entrypoint`)."""
 
-import ast
-from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+import ast
+from types import FunctionType
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
 if TYPE_CHECKING:
     import inspect
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 _UNUSUAL = 0x04 | 0x08  # CO_VARARGS, CO_VARKEYWORDS
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_BLOCKS = (ast.If, ast.Try, ast.With)
 NO_INPUT = object()
 
 
@@ -23,9 +28,9 @@ def top_level_functions(tree: ast.Module) -> list[str]:
 
 def _functions(body: list[ast.stmt]) -> Iterator[str]:
     for statement in body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(statement, _FUNCTIONS):
             yield statement.name
-        elif isinstance(statement, ast.If | ast.Try | ast.With):
+        elif isinstance(statement, _BLOCKS):
             yield from _functions(statement.body)
             yield from _functions(getattr(statement, "orelse", []))
             for handler in getattr(statement, "handlers", []):
@@ -110,14 +115,12 @@ def _match_plainly(function: Callable[..., Any], value: Any) -> tuple[list[Any],
     return (positional, {}) if len(needed) <= len(positional) <= len(names) else None
 
 
-def _takes_one(signature: "inspect.Signature") -> bool:
+def _takes_one(signature: inspect.Signature) -> bool:
     kinds = [parameter.kind.name for parameter in signature.parameters.values()]
     return "VAR_POSITIONAL" not in kinds and sum(kind.startswith("POSITIONAL_") for kind in kinds) == 1
 
 
-def _match_names(
-    name: str, signature: "inspect.Signature", value: Mapping[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
+def _match_names(name: str, signature: inspect.Signature, value: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     rest = dict(value)
     positional: list[Any] = []
     named: dict[str, Any] = {}
@@ -149,7 +152,7 @@ def _list(names: list[str]) -> str:
     return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
-def _show(name: str, signature: "inspect.Signature") -> str:
+def _show(name: str, signature: inspect.Signature) -> str:
     parameters = [parameter.replace(annotation=parameter.empty) for parameter in signature.parameters.values()]
     plain = signature.replace(parameters=parameters, return_annotation=signature.empty)
     try:

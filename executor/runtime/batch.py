@@ -4,13 +4,13 @@ The loaded program is a process of the user's, so nothing that it says is believ
 whereby it becomes a child of process 1, which sees for itself how it ends. A loaded program that dies is loaded anew.
 """
 
+from __future__ import annotations
+
 import gc
 import os
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
 
 from executor.runtime import program as programs
 from executor.runtime.arguments import NO_INPUT
@@ -27,9 +27,14 @@ from executor.runtime.processes import (
     start_child,
     take_streams,
 )
-from executor.runtime.session import Session, hand_over, open_stdin, prepare, refuse_stdin, set_cpu_count
+from executor.runtime.session import Session, enter, hand_over, open_stdin, own_modules, refuse_stdin, set_cpu_count
 from executor.runtime.verdicts import Seen
 from executor.runtime.watch import LOADED, Box, Caps, Watch, watch
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, NoReturn
 
 # What all inputs together may have kept of their output, so that the reader's memory stays bounded.
 MAX_KEPT = 32 * 1024 * 1024
@@ -138,10 +143,10 @@ class Batch:
         self.written = []
         feed = (self.job.get("stdin") or "").encode("utf-8", "replace")
         pipes, ends = open_streams()
-        job = self.job
+        job, ours = self.job, own_modules()
 
         def body() -> NoReturn:
-            prepare()
+            enter(ours)
             confine(limits_of(job))
             set_environment(environment_of(job["cpus"]))
             set_cpu_count(job["cpus"])

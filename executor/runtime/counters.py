@@ -6,7 +6,6 @@ Files: Documentation/admin-guide/cgroup-v1/{memory,pids}.rst and cgroup-v2.rst. 
 import os
 import resource
 from functools import cache
-from typing import NamedTuple
 
 _ROOT = "/sys/fs/cgroup"
 _PEAK = (f"{_ROOT}/memory.peak", f"{_ROOT}/memory/memory.max_usage_in_bytes")
@@ -16,11 +15,12 @@ _CURRENT = (f"{_ROOT}/pids.current", f"{_ROOT}/pids/pids.current")
 _QUOTA = ((f"{_ROOT}/cpu.max", None), (f"{_ROOT}/cpu/cpu.cfs_quota_us", f"{_ROOT}/cpu/cpu.cfs_period_us"))
 
 
-class Counts(NamedTuple):
+class Counts:
     """A reading: how often the kernel killed for memory, and refused a process or thread."""
 
-    oom_kills: int
-    pids_refused: int | None
+    def __init__(self, oom_kills: int, pids_refused: int | None) -> None:
+        self.oom_kills = oom_kills
+        self.pids_refused = pids_refused
 
 
 def read_counts() -> Counts:

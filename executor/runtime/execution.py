@@ -1,10 +1,10 @@
 """A job in terms of the kernel: limits, environment, one run of it, and the frames that tell what came of it."""
 
+from __future__ import annotations
+
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from executor.runtime import workdir
 from executor.runtime.processes import WORKDIR, Limits
@@ -12,6 +12,11 @@ from executor.runtime.program import input_as_text
 from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Caps
 from executor.runtime.wire import to_json
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 FLUSH_SECONDS = 60.0
 MAX_OMITTED = 1000

@@ -3,18 +3,22 @@
 Runs in the user's process; nothing here raises, whatever the exception does.
 """
 
-import builtins
+from __future__ import annotations
+
 import errno
 import linecache
 import sys
 import traceback
 from types import TracebackType
-from typing import Any
 
 from executor.runtime.processes import WORKDIR
-from executor.runtime.results import cut
+from executor.runtime.results import BUILTINS, cut
 
-globals()["__builtins__"] = dict(vars(builtins))  # see `results`
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from typing import Any
+
+globals()["__builtins__"] = BUILTINS
 
 SOURCE = "<code>"
 MAX_MESSAGE = 10_000

@@ -1,9 +1,13 @@
 """Glob patterns, matched in bounded time: a pattern comes from outside, and the matching is done by the supervisor."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
 from executor.runtime.processes import WORKDIR
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 MAX_PATTERNS = 100
 MAX_PATTERN = 1024

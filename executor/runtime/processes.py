@@ -1,16 +1,20 @@
 """Children of the supervisor: how one is started and confined, and how all of them are ended."""
 
-import ctypes
-import gc
+from __future__ import annotations
+
+import _ctypes
 import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
 
 from executor.runtime import counters
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
 
 WORKDIR = "/work"
 RESULT = 3  # the descriptor of the result's own channel in the child
@@ -20,14 +24,16 @@ _NICENESS = 5
 _KILL_SECONDS = 5.0
 _ALONE = 2  # the supervisor and the loaded program
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# The C part of `ctypes` alone: the rest takes longer to import than forking a child does.
+_libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type] # not in typeshed: the program itself
 
 
-class Limits(NamedTuple):
+class Limits:
     """What a child's own limits are: how many open files, and how many bytes in one."""
 
-    open_files: int
-    file_bytes: int
+    def __init__(self, open_files: int, file_bytes: int) -> None:
+        self.open_files = open_files
+        self.file_bytes = file_bytes
 
 
 class Pipes:
@@ -52,13 +58,14 @@ class Pipes:
             os.close(descriptor)
 
 
-class Ends(NamedTuple):
+class Ends:
     """The child's ends of its streams; without `stdin` it keeps the one it has."""
 
-    stdin: int | None
-    stdout: int
-    stderr: int
-    result: int
+    def __init__(self, stdin: int | None, stdout: int, stderr: int, result: int) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.result = result
 
     def close(self) -> None:
         """Close them, where the child has its own."""
@@ -69,15 +76,20 @@ class Ends(NamedTuple):
 
 def set_dumpable(dumpable: bool) -> None:  # noqa: FBT001 the kernel's own flag
     """Say whether processes of the same user may look into this one: prctl(2), PR_SET_DUMPABLE."""
-    if _libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+    if _call("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_DUMPABLE) failed")
 
 
 def trim_memory() -> None:
     """Give freed memory back to the kernel, where the C library can."""
-    trim = getattr(_libc, "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    with suppress(OSError):
+        _call("malloc_trim", 0)
+
+
+def _call(name: str, *arguments: int) -> int:
+    """Call a function of the C library that takes and gives integers; `OSError` if it has none of that name."""
+    result: int = _ctypes.call_function(_ctypes.dlsym(_libc, name), arguments)
+    return result
 
 
 def open_streams(*, stdin: bool = True) -> tuple[Pipes, Ends]:
@@ -144,7 +156,6 @@ def _leave_supervisor() -> None:
     os.nice(_NICENESS)  # within its own box the supervisor goes first
     os.umask(0o022)
     os.chdir(WORKDIR)
-    gc.enable()
 
 
 def confine(limits: Limits) -> None:

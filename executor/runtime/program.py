@@ -1,5 +1,6 @@
 """The user's program: compiled, loaded, called (API.md 4.1). Runs in the user's own process."""
 
+from __future__ import annotations
 import __future__
 
 import ast
@@ -9,15 +10,20 @@ import json
 import linecache
 import sys
 import types
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable
 
 from executor.runtime.arguments import NO_INPUT, choose_function, match_arguments, top_level_functions
 from executor.runtime.failures import SOURCE
 from executor.runtime.processes import WORKDIR
+from executor.runtime.results import BUILTINS
 
-globals()["__builtins__"] = dict(vars(builtins))  # see `results`
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from typing import Any
 
+globals()["__builtins__"] = BUILTINS
+
+_IMPORTS = (ast.Import, ast.ImportFrom)
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # CO_COROUTINE and CO_ITERABLE_COROUTINE: `inspect`, which names them, takes longer to import than many a run.
 _COROUTINE, _ITERABLE_COROUTINE = 0x80, 0x100
@@ -28,14 +34,23 @@ class BadSource(Exception):
     """The code cannot be compiled; `__cause__` says why."""
 
 
-class Program(NamedTuple):
+class Program:
     """Compiled code: `last` is its last bare expression, apart from the rest, `functions` name its top-level ones."""
 
-    lines: list[str]
-    body: types.CodeType
-    last: types.CodeType | None = None
-    functions: tuple[str, ...] = ()
-    wants_tool: bool = False
+    def __init__(
+        self,
+        lines: list[str],
+        body: types.CodeType,
+        last: types.CodeType | None = None,
+        functions: tuple[str, ...] = (),
+        *,
+        wants_tool: bool = False,
+    ) -> None:
+        self.lines = lines
+        self.body = body
+        self.last = last
+        self.functions = functions
+        self.wants_tool = wants_tool
 
 
 def read_lines(code: str) -> list[str]:
@@ -75,7 +90,7 @@ def _compile_tree(tree: ast.Module, lines: list[str]) -> Program:
     if last is not None:
         flags = _FLAGS | (body.co_flags & _FUTURES)
         value = compile(ast.Expression(last.value), SOURCE, "eval", flags, dont_inherit=True)
-    return Program(lines, body, value, functions, _wants_tool(tree))
+    return Program(lines, body, value, functions, wants_tool=_wants_tool(tree, lines))
 
 
 def _assigns_main(tree: ast.Module) -> bool:
@@ -83,7 +98,7 @@ def _assigns_main(tree: ast.Module) -> bool:
         if isinstance(statement, ast.Assign):
             if any(isinstance(target, ast.Name) and target.id == "main" for target in statement.targets):
                 return True
-        elif isinstance(statement, ast.Import | ast.ImportFrom) and any(
+        elif isinstance(statement, _IMPORTS) and any(
             (alias.asname or alias.name) == "main" for alias in statement.names
         ):
             return True
@@ -101,7 +116,10 @@ def _is_suppressed(last: ast.Expr, lines: list[str]) -> bool:
     return any(";" in line.partition("#")[0] for line in rest)
 
 
-def _wants_tool(tree: ast.Module) -> bool:
+def _wants_tool(tree: ast.Module, lines: list[str]) -> bool:
+    # To walk through a large tree takes longer than to compile it. Letters beyond ASCII may be read as plain ones.
+    if not any("tool" in line or not line.isascii() for line in lines):
+        return False
     for node in ast.walk(tree):
         for decorator in getattr(node, "decorator_list", ()):
             named = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -181,6 +199,3 @@ def input_as_text(value: Any) -> bytes:
     if value is NO_INPUT:
         return b""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-
-
-Step = Callable[[], Any]

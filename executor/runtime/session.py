@@ -4,33 +4,36 @@ What it hands over goes through a pipe of its own (`RESULT`), as frames: D for e
 supervisor takes them for no more than the user's own word.
 """
 
+from __future__ import annotations
+
 import atexit
-import builtins
 import gc
 import io
 import math
 import os
 import struct
 import sys
-import threading
-from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, NoReturn
 
 from executor.runtime import program as programs
 from executor.runtime.arguments import NO_INPUT, BadInput
 from executor.runtime.failures import SOURCE, describe, limit_hit, message_of, print_exception
 from executor.runtime.processes import RESULT, WORKDIR
 from executor.runtime.program import BadSource, Program
-from executor.runtime.results import encode_repr, encode_result, send_displays, write_json
+from executor.runtime.results import BUILTINS, encode_repr, encode_result, send_displays, write_json
 
-globals()["__builtins__"] = dict(vars(builtins))  # see `results`
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
+
+globals()["__builtins__"] = BUILTINS
 
 _write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os.open, os.dup2, os.close
 _run_exit_handlers = atexit._run_exitfuncs
-_join_threads: Callable[[], None] = getattr(threading, "_shutdown")  # noqa: B009 not in typeshed
 _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
 _collect = gc.collect
+_modules = sys.modules
 _HEAD = struct.Struct(">cI")
 _DEPTH = sys.getrecursionlimit()
 _hidden: list[ModuleType] = []
@@ -46,14 +49,26 @@ def hand_over(kind: bytes, payload: bytes) -> None:
         return
 
 
-def prepare() -> None:
-    """Make this process look like a fresh interpreter that runs the user's file in the working directory."""
+def prepare(cpus: float) -> None:
+    """Make this process look like a fresh interpreter that runs the user's file, on so many CPUs.
+
+    Done before the fork, so that it is in memory once; what only a child may do is left to `enter`.
+    """
     sys.stdin = sys.__stdin__ = open_stdin()  # type: ignore[misc] # typeshed calls the original final
     sys.stdout = sys.__stdout__ = _open_text(1)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _open_text(2)  # type: ignore[misc]
     sys.argv = [SOURCE]
+    set_cpu_count(cpus)
+
+
+def own_modules() -> list[str]:
+    """Name our own modules, for `enter`. Before the fork as well: to look at a name is to write to its memory."""
+    return [name for name in sys.modules if name == "executor" or name.startswith("executor.")]
+
+
+def enter(ours: list[str]) -> None:
+    """Import from the working directory from here on, and our own modules no more."""
     sys.path[0] = WORKDIR
-    ours = [name for name in sys.modules if name == "executor" or name.startswith("executor.")]
     # They are kept, where the user's code does not find them: to free them would be to write all over their memory.
     _hidden.extend(sys.modules.pop(name) for name in ours)
 
@@ -225,6 +240,13 @@ def exit_code(error: SystemExit) -> int:
 
 def _send_display(mime: str, data: str) -> None:
     hand_over(b"D", write_json({"mime": mime, "data": data}).encode())
+
+
+def _join_threads() -> None:
+    # As Python does at its end: without this module there are no threads to wait for.
+    threading = _modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
 
 
 def _flush() -> None:

@@ -4,14 +4,14 @@ It has done everything that can be done without the job, even run a program of o
 to is its own by then. The job comes through a pipe that is closed before the user's code is compiled.
 """
 
+from __future__ import annotations
+
 import gc
 import json
 import marshal
 import os
 import resource
 import struct
-from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
 
 from executor.runtime import counters, workdir
 from executor.runtime.arguments import NO_INPUT
@@ -19,10 +19,15 @@ from executor.runtime.execution import caps_of, feed_of, limits_of, thread_count
 from executor.runtime.failures import describe
 from executor.runtime.patterns import check_patterns
 from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, start_child
-from executor.runtime.session import Session, prepare, set_cpu_count
+from executor.runtime.session import Session, enter, own_modules, set_cpu_count
 from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Watch, watch
 from executor.runtime.wire import to_json
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, NoReturn
 
 _READY_SECONDS = 30.0
 _SPENT = struct.Struct("d")
@@ -39,21 +44,23 @@ SAMPLE_JOB: dict[str, Any] = {
 }
 
 
-class Standby(NamedTuple):
+class Standby:
     """A child that is ready: its process, our ends of its pipes, and the CPU time that getting ready took it."""
 
-    process: int
-    pipes: Pipes
-    job: int
-    spent: float
+    def __init__(self, process: int, pipes: Pipes, job: int, spent: float) -> None:
+        self.process = process
+        self.pipes = pipes
+        self.job = job
+        self.spent = spent
 
 
 def start_standby() -> Standby:
     """Fork the child and wait until it is ready."""
     cpus = counters.read_cpu_quota() or 1.0
+    ours = own_modules()
     pipes, ends = open_streams()
     theirs, job = os.pipe2(os.O_CLOEXEC)
-    process = start_child(lambda: _wait(cpus), ends, theirs)
+    process = start_child(lambda: _wait(cpus, ours), ends, theirs)
     os.set_blocking(pipes.result, True)
     (spent,) = _SPENT.unpack(os.read(pipes.result, _SPENT.size))
     os.set_blocking(pipes.result, False)
@@ -94,9 +101,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _wait(cpus: float) -> NoReturn:
-    prepare()
-    set_cpu_count(cpus)
+def _wait(cpus: float, ours: list[str]) -> NoReturn:
+    enter(ours)
     _warm_up()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     os.write(RESULT, _SPENT.pack(usage.ru_utime + usage.ru_stime))

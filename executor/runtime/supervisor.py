@@ -4,8 +4,9 @@ Process 1 of the container. It never runs a line of the user's, and cannot be lo
 its streams are its own, and the kernel lets no signal from inside the box reach a process 1 that does not ask for it.
 """
 
+from __future__ import annotations
+
 import gc
-import importlib
 import json
 import os
 import select
@@ -13,15 +14,19 @@ import signal
 import sys
 import time
 import warnings
-from typing import Any, NoReturn
 
 from executor.runtime import counters, workdir
 from executor.runtime.execution import FLUSH_SECONDS, conclude, environment_of, refuse, thread_counts
 from executor.runtime.patterns import BadPattern, check_patterns
 from executor.runtime.processes import kill_all, set_dumpable, set_environment, trim_memory
+from executor.runtime.session import prepare
 from executor.runtime.standby import Standby, dismiss, rehearse, run_once, start_standby
 from executor.runtime.watch import Box
 from executor.runtime.wire import Closed, Wire
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 # A box that nobody wants ends by itself, should the engine fail to tell that its owner has gone.
 IDLE_SECONDS = 24 * 3600.0
@@ -60,11 +65,11 @@ def get_ready() -> None:
         copy_tree(skeleton, "/tmp")
     for name in os.environ.get("SANDBOX_PREIMPORT", "").split(","):
         if name:
-            importlib.import_module(name)
+            __import__(name)
     # A figure that is shown is displayed at the end: nothing is amiss.
     warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
     set_environment(environment_of(cpus))
-    gc.collect()
+    prepare(cpus)
     gc.freeze()
     trim_memory()
 

@@ -1,10 +1,15 @@
 """What was seen of an execution, and what that comes to: one verdict (API.md 4.1)."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
-from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 CLAIMS = frozenset({"ok", "error", "syntax_error", "exit", "bad_input"})
 MAX_TEXT = 256 * 1024

@@ -1,12 +1,13 @@
 """One execution, watched from its start to its end: streams drained and capped, time kept, the end observed."""
 
+from __future__ import annotations
+
 import json
 import mmap
 import os
 import select
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from executor.runtime import counters
@@ -15,7 +16,12 @@ from executor.runtime.results import MAX_DISPLAY_BYTES, MAX_DISPLAYS
 from executor.runtime.verdicts import Seen
 from executor.runtime.wire import Closed, Decoder, Wire
 
-Emit = Callable[[bytes, bytes], None]
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Emit = Callable[[bytes, bytes], None]
+
 STOPS = ("timeout", "cancelled")
 LOADED = b"L"
 _READ = 64 * 1024

@@ -1,5 +1,7 @@
 """The frames of `executor.sandboxes.frames`, spoken from inside the box without ever blocking on the other end."""
 
+from __future__ import annotations
+
 import json
 import os
 import select
@@ -7,7 +9,10 @@ import struct
 import time
 from collections import deque
 from itertools import islice
-from typing import Any
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from typing import Any
 
 HEAD = struct.Struct(">cI")
 # Larger than any request the executor takes, smaller than what a frame may hold.

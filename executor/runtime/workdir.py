@@ -4,17 +4,21 @@ Taking out happens when no process of the user's lives any more. Even so nothing
 opened by its name in the folder that is already open, and only regular files with a single name are read.
 """
 
-import base64
+from __future__ import annotations
+
 import binascii
 import errno
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from executor.runtime.patterns import check_patterns, matches
 from executor.runtime.processes import WORKDIR
+
+TYPE_CHECKING = False  # for types only: see `executor.runtime`
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
 
 MAX_PATH_BYTES = 1024
 MAX_NAME_BYTES = 255
@@ -97,7 +101,7 @@ def lay_in(files: Sequence[Mapping[str, Any]], root: str = WORKDIR) -> None:
     """Write the job's files below `root`, where nothing of the user's lives yet. `BadFile` if one cannot be."""
     for file, parts in zip(files, check_paths([file.get("path") for file in files]), strict=True):
         try:
-            content = base64.b64decode(file["content_base64"], validate=True)
+            content = binascii.a2b_base64(file["content_base64"], strict_mode=True)
         except (binascii.Error, KeyError, TypeError, ValueError):
             raise BadFile(f"the content of {file['path']!a} is not base64") from None
         target = os.path.join(root, *parts)
@@ -158,7 +162,7 @@ class _Walk:
         finally:
             os.close(folder)
 
-    def _look(self, entry: "os.DirEntry[str]", folder: int, path: tuple[str, ...]) -> None:
+    def _look(self, entry: os.DirEntry[str], folder: int, path: tuple[str, ...]) -> None:
         shown = "/".join(path)
         if entry.is_dir(follow_symlinks=False):
             self._descend(entry.name, folder, path)
@@ -222,7 +226,7 @@ def read_base64(descriptor: int, size: int) -> Iterator[bytes]:
                 piece += bytes(wanted - len(piece))
             piece += more
         left -= wanted
-        yield base64.b64encode(piece)
+        yield binascii.b2a_base64(piece, newline=False)
 
 
 def guess_mime(path: str) -> str:

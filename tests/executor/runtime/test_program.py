@@ -68,6 +68,7 @@ def test_nothing_to_show_is_no_result(boxes: Boxes, code: str) -> None:
         ("@tool\ndef f(a): return a", {"input": 4}, 4),
         ("@tool('name', strict=True)\ndef f(a): return a", {"input": 4}, 4),
         ("@tool()\nasync def f(a): return a", {"input": 4}, 4),
+        ("@\uff54ool\ndef f(a): return a", {"input": 4}, 4),
         ("if True:\n def f(a): return -a", {"input": 4}, -4),
         ("def f(a): return __name__", {"input": 4}, "__main__"),
         ("import functools\n@functools.cache\ndef f(a, b): return a + b", {"input": {"a": 1, "b": 2}}, 3),
@@ -207,6 +208,14 @@ def test_a_missing_module_has_a_hint_and_its_name(boxes: Boxes) -> None:
     told = boxes.run("import numpy.linalg")
     assert (told.error["type"], told.error["module"]) == ("ModuleNotFoundError", "numpy")
     assert "numpy" in told.error["hint"]
+
+
+def test_what_a_failure_needs_is_there_before_the_job_and_what_few_programs_need_is_not(boxes: Boxes) -> None:
+    code = "import sys\n[name for name in {names} if name in sys.modules]"
+    needed = ["ast", "json", "linecache", "re", "textwrap", "traceback"]
+    assert boxes.run(code.format(names=needed)).result == needed
+    costly = ["asyncio", "ctypes", "inspect", "socket", "threading", "typing"]
+    assert boxes.run(code.format(names=costly)).result == []
 
 
 def test_exit_handlers_threads_and_finalisers_run(boxes: Boxes) -> None:
