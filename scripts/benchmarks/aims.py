@@ -1,9 +1,10 @@
-"""What the project set out to reach (issues 5, 6 and 7), and whether the figures of a run reach it."""
+"""What the project set out to reach (issues 3, 5, 6 and 7), and whether the figures of a run reach it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.benchmarks import executor_figures
 from scripts.benchmarks.plan import FULL
 from scripts.benchmarks.tables import Figures, number, pick, table
 
@@ -11,6 +12,8 @@ OURS = "Sandgate"
 TENSORZERO = 10_300 / 65_000  # requests/s of TensorZero and of nginx, once measured side by side on one core
 FLAT_MB = 2.0  # of growth over the second 100,000 requests, which is 20 bytes a request
 MANY_CALLS = FULL.repeated // 2
+SUSTAINED = {"runc": 11.0, "crun": 14.0}  # runs/s by the engine's runtime; of others nothing was promised
+SLOT_MIB = {"base": 12.0, "data": 75.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,10 @@ class Part:
 
 def judge(measured: Mapping[str, Any]) -> list[Figures]:
     """Judge what a run has measured: aims with `issue`, `name`, `measured`, `aim`, `met` (None: not measured)."""
-    gateway = measured.get("gateway")
+    gateway, executor = measured.get("gateway"), measured.get("executor")
     found: list[Figures] = []
+    if executor:
+        found += [*_runs(executor["executor"]), *_rates(executor), *_slots(executor["executor"]["idle"])]
     if gateway:
         systems: dict[str, Figures] = gateway["systems"]
         found += [*_throughput(systems), *_latency(systems), *_streams(systems), *_life(systems)]
@@ -76,6 +81,42 @@ def _aim(issue: int, name: str, *parts: Part) -> Figures:
 def _share(of: Figures | None, base: Figures | None, *path: str) -> float | None:
     figure, whole = pick(of or {}, *path), pick(base or {}, *path)
     return figure / whole if figure is not None and whole else None
+
+
+def _runs(ours: Figures) -> list[Figures]:
+    """Judge the time over the code's own; a run out of an empty pool only if none was served from a waiting box."""
+    warm, through = (pick(ours, name, "added", "p50") for name in ("warm", "gateway"))
+    more = None if warm is None or through is None else through - warm
+    empty = None if pick(ours, "empty", "warm") else pick(ours, "empty", "added", "p50")
+    return [
+        _aim(3, "a warm run over HTTP, added p50 / p95",
+             Part(warm, "<=", 5, " ms", 1), Part(pick(ours, "warm", "added", "p95"), "<=", 15, " ms", 1)),
+        _aim(3, "a warm run through the gateway, p50 more", Part(more, "<=", 2, " ms", 1)),
+        _aim(3, "a warm run, data image, added p50", Part(pick(ours, "data", "added", "p50"), "<=", 10, " ms", 1)),
+        _aim(3, "a run with the pool empty, added p50", Part(empty, "<=", 150, " ms", 1)),
+    ]  # fmt: skip
+
+
+def _rates(measured: Figures) -> list[Figures]:
+    ours, runtime = measured["executor"], measured["runtime"]
+    rates = {name.rpartition("_")[2]: rate for name, rate in ours.items() if name.startswith("per_second_")}
+    bound = SUSTAINED.get(runtime)
+    return [
+        _aim(3, f"fresh containers, sustained, {' / '.join(rates)} at a time, {runtime}",
+             *(Part(rate if bound else None, ">=", bound or SUSTAINED["runc"], "/s", 1) for rate in rates.values())),
+        _aim(3, "a batch in one container", Part(pick(ours, "batch_per_second"), ">=", 300, " inputs/s", 0)),
+    ]  # fmt: skip
+
+
+def _slots(idle: Mapping[str, Figures]) -> list[Figures]:
+    """Judge idle slots by the fall of MemAvailable, as the aims were measured; of few slots it tells nothing."""
+    judged = []
+    for image, many in executor_figures.FULL.slots:
+        figures = idle.get(image, {})
+        fall = pick(figures, "fall") if figures.get("slots", 0) >= many else None
+        judged.append(_aim(3, f"an idle slot, {image} image, fall of MemAvailable",
+                           Part(fall, "<=", SLOT_MIB[image], " MiB", 1)))  # fmt: skip
+    return judged
 
 
 def _throughput(systems: Mapping[str, Figures]) -> list[Figures]:

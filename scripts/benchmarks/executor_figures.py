@@ -29,30 +29,34 @@ Work = Callable[[], float]
 """Runs code once, checks its answer, gives the milliseconds that it took."""
 
 CODE, PRINTED = "print(1 + 1)", "2"
-DATA_CODE = "import numpy, pandas\nprint(pandas.Series(numpy.arange(4)).sum())"
-DATA_PRINTED = "6"
+DATA_CODE, DATA_PRINTED = "import numpy, pandas\nprint(pandas.Series(numpy.arange(4)).sum())", "6"
 BATCH_CODE = "def main(number):\n    return number + 1"
 IMAGES = {"base": "sandgate-sandbox:base", "data": "sandgate-sandbox:data"}
-CONCURRENCY = (4, 8)
 MIB = 1024 * 1024 / 1e6  # in MB
 READY_SECONDS = 90.0
+NO_POOLS = {"base": 0, "data": 0}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How often and how long everything is measured."""
+    """How often and how long everything is measured; `slots` are the idle ones of each image."""
 
     warm: int = 100
     slow: int = 20
     sustained: float = 10
     settle: float = 2
     batch: int = 2000
-    slots: int = 8
-    concurrency: tuple[int, ...] = CONCURRENCY
+    slots: tuple[tuple[str, int], ...] = (("base", 20), ("data", 6))
+    idle_turns: int = 3
+    idle: float = 2.5
+    concurrency: tuple[int, ...] = (4, 8)
 
 
 FULL = Plan()
-QUICK = Plan(warm=3, slow=1, sustained=1, settle=0.2, batch=20, slots=2, concurrency=(4,))
+QUICK = Plan(
+    warm=3, slow=1, sustained=1, settle=0.2, batch=20, slots=(("base", 4), ("data", 1)), idle_turns=1, idle=1,
+    concurrency=(4,),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Service:
 def measure(folder: Path, plan: Plan) -> Figures:
     """Measure everything, one after the other. `CannotMeasure` where there is no engine or no image."""
     _want_images()
-    figures: Figures = {"docker": _docker("version", "--format", "{{.Server.Version}}"), "slots": plan.slots}
+    figures: Figures = {"docker": _docker("version", "--format", "{{.Server.Version}}")}
     figures["runtime"] = _docker("info", "--format", "{{.DefaultRuntime}}")
     say("docker run --rm with the same limits")
     figures["docker_run"] = _measure_docker_run(plan)
@@ -106,12 +110,10 @@ def measure(folder: Path, plan: Plan) -> Figures:
         figures["executor"] |= _measure_gateway(service, folder / "gateway", plan)
         figures["executor"] |= _measure_rates(service, plan)
     say("the executor, pools empty")
-    with _executor(folder / "empty", {"base": 0, "data": 0}) as service, step("empty pool"):
+    with _executor(folder / "empty", NO_POOLS) as service, step("empty pool"):
         figures["executor"]["empty"] = _latencies(service, "base", CODE, PRINTED, plan.slow, wait_for=0)
     say("the executor, idle")
-    for image, slots in (("base", plan.slots), ("data", max(1, plan.slots // 4))):
-        with _executor(folder / f"idle-{image}", {"base": 0, "data": 0, image: slots}) as service:
-            figures["executor"][f"slot_{image}"] = _slot_memory(service, image, slots)
+    figures["executor"]["idle"] = measure_idle(folder / "idle", plan)
     return figures
 
 
@@ -269,9 +271,7 @@ def _measure_gateway(service: Service, folder: Path, plan: Plan) -> Figures:
     with running(command, folder=folder, environment=environment) as process, step("warm, through the gateway"):
         wait_for_answer(process, port, "/health", folder=folder, within=20)
         through = Service(port, service.secret, service.names, bearer)
-        return {
-            "gateway": _latencies(service, "base", CODE, PRINTED, plan.warm, wait_for=4, through=through),
-        }
+        return {"gateway": _latencies(service, "base", CODE, PRINTED, plan.warm, wait_for=4, through=through)}
 
 
 def _measure_rates(service: Service, plan: Plan) -> Figures:
@@ -321,23 +321,56 @@ def _rate(workers: list[Work], plan: Plan) -> float:
         return sum(threads.map(work, workers)) / plan.sustained
 
 
-def _slot_memory(service: Service, image: str, slots: int) -> Figures | None:
-    """MiB of an idle slot, by its parts: PSS of the box's processes and of its shim; None where /proc does not tell.
+def measure_idle(folder: Path, plan: Plan) -> dict[str, Figures]:
+    """Memory of an idle slot of each image, in MiB, measured in two ways; None where /proc does not tell.
 
-    "own" is what one box more would take: its anonymous memory, without the files that boxes share.
+    "fall" is what the kernel can give away less (MemAvailable) for each slot, beside an executor whose pools are empty:
+    the median of as many turns as there are "falls". "pss" is what the slot's processes hold, of the last turn.
     """
-    with step(f"memory of {slots} idle slots, {image} image"):
-        time.sleep(1)
-        label = f"label=sandgate.image={service.names[image]}"
-        boxes = _docker("ps", "-q", "--filter", label).split()
-        if not boxes:
-            return None
-        pids = [int(pid) for pid in _docker("inspect", "--format", "{{.State.Pid}}", *boxes).split()]
-        try:
-            parts = [_slot_parts(pid) for pid in pids]
-        except OSError:
-            return None
-        return {"slots": len(parts)} | {name: statistics.mean(part[name] for part in parts) for name in parts[0]}
+    found: dict[str, Figures] = {image: {"slots": slots, "falls": []} for image, slots in plan.slots}
+    for turn in range(plan.idle_turns):
+        with _executor(folder / f"{turn}-none", NO_POOLS), step("memory with empty pools"):
+            without = _settled_mib(plan.idle)
+        for image, slots in plan.slots:
+            with (
+                _executor(folder / f"{turn}-{image}", {**NO_POOLS, image: slots}) as service,
+                step(f"memory of {slots} idle slots, {image} image"),
+            ):
+                left = _settled_mib(plan.idle)
+                if without is not None and left is not None:
+                    found[image]["falls"].append((without - left) / slots)
+                if turn == plan.idle_turns - 1:
+                    found[image]["pss"] = _slot_pss(service, image)
+    for figures in found.values():
+        figures["fall"] = statistics.median(figures["falls"]) if figures["falls"] else None
+    return found
+
+
+def _settled_mib(seconds: float) -> float | None:
+    """The median of five readings, after a while in which nothing is asked of the executor."""
+    time.sleep(seconds)
+    told = []
+    for _ in range(5):
+        time.sleep(0.2)
+        told += [mib for mib in [available_mib()] if mib is not None]
+    return statistics.median(told) if told else None
+
+
+def available_mib(meminfo: Path = Path("/proc/meminfo")) -> float | None:
+    """What the kernel says that programs could still get without swapping (MemAvailable, there in KiB)."""
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", meminfo.read_text(), re.MULTILINE)
+    return int(found[1]) / 1024 if found else None
+
+
+def _slot_pss(service: Service, image: str) -> Figures | None:
+    """By parts: PSS of the box's processes and of its shim; "own" is the anonymous memory, which no slot shares."""
+    boxes = _docker("ps", "-q", "--filter", f"label=sandgate.image={service.names[image]}").split()
+    pids = [int(pid) for pid in _docker("inspect", "--format", "{{.State.Pid}}", *boxes).split()]
+    try:
+        parts = [_slot_parts(pid) for pid in pids]
+    except OSError:
+        return None
+    return {name: statistics.mean(part[name] for part in parts) for name in parts[0]}
 
 
 def _slot_parts(pid: int) -> Figures:

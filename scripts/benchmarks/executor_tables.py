@@ -62,15 +62,23 @@ def _remarks(measured: Figures) -> list[str]:
     return [
         f"Through the gateway: {through:.1f} ms more (p50).",
         f"Batch: {ours['batch_per_second']:,.0f} inputs/s in one container.",
-        *(_slot(image, ours[f"slot_{image}"]) for image in ("base", "data")),
+        *(line for image, idle in ours["idle"].items() for line in _slot(image, idle)),
     ]
 
 
-def _slot(image: str, parts: Figures | None) -> str:
-    if parts is None:
-        return f"An idle slot of the {image} image: /proc does not show it."
-    whole = parts["box"] + parts["shim"]
-    return (
-        f"An idle slot of the {image} image: {whole:.1f} MiB (PSS, {parts['slots']} slots: box {parts['box']:.1f}, "
-        f"shim {parts['shim']:.1f}); {parts['own']:.1f} MiB of it are shared with no other slot."
+def _slot(image: str, idle: Figures) -> list[str]:
+    """What an idle slot takes, measured in both ways."""
+    what, pss = f"An idle slot of the {image} image ({idle['slots']} of them)", idle["pss"]
+    turns = " / ".join(f"{fall:.1f}" for fall in idle["falls"])
+    fall = (
+        f"{what}: the kernel can give away {idle['fall']:.1f} MiB less for each (MemAvailable falls; turns: {turns})."
+        if idle["fall"] is not None
+        else f"{what}: /proc/meminfo has no MemAvailable."
     )
+    held = (
+        f"{what}: its processes hold {pss['box'] + pss['shim']:.1f} MiB, their share of files that the kernel can drop "
+        f"included (PSS: box {pss['box']:.1f}, shim {pss['shim']:.1f}); {pss['own']:.1f} MiB are shared with no other."
+        if pss
+        else f"{what}: /proc does not show its processes."
+    )
+    return [fall, held]

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from scripts.benchmarks.interpreter import describe_build
 from scripts.benchmarks.processes import CORES, LOAD_CORES, SUBJECT_CORES
 from scripts.benchmarks.terminal import CannotMeasure, step, warn
 
-BUSY = 0.3  # of a core, on average over the last minute
+BUSY = 0.3  # of a core
+WATCH_SECONDS = 2.0
 PACKAGES = ("sanic", "httpx", "httpcore", "httptools", "uvloop", "msgspec", "pyjwt", "docker")
 
 
@@ -33,8 +35,27 @@ def alone() -> Iterator[None]:
         yield
 
 
+def busy_cores(seconds: float = WATCH_SECONDS, stat: Path = Path("/proc/stat")) -> float:
+    """How many cores are at work for others, on average over some seconds from now; what the host steals counts.
+
+    Not the load average: that still tells of our own preparation a minute later.
+    """
+    began, before = time.monotonic(), _busy_ticks(stat)
+    time.sleep(seconds)
+    ticks = _busy_ticks(stat) - before
+    return ticks / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
+
+
+def _busy_ticks(stat: Path) -> int:
+    """All ticks of the machine but the idle ones (proc_stat(5); guests' ticks are in user's and nice's already)."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.read_text().split()[1:9])
+    return user + nice + system + irq + softirq + steal
+
+
 def describe() -> dict[str, Any]:
-    """The conditions: machine, system, versions, load."""
+    """The conditions: machine, system, versions, and how much else goes on, which takes two seconds."""
+    with step("whether the machine is quiet"):
+        busy = busy_cores()
     cpu = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     return {
@@ -45,7 +66,7 @@ def describe() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "python_build": describe_build(),
-        "load_average": os.getloadavg()[0],
+        "busy_cores": busy,
         "pinned": (SUBJECT_CORES | LOAD_CORES) <= CORES,
         "versions": {name: _version(name) for name in PACKAGES},
     }
@@ -54,8 +75,8 @@ def describe() -> dict[str, Any]:
 def complain(conditions: dict[str, Any]) -> list[str]:
     """What of the conditions spoils the figures."""
     complaints = []
-    if conditions["load_average"] > BUSY:
-        complaints.append(f"the machine is not quiet (load average {conditions['load_average']:.1f})")
+    if conditions["busy_cores"] > BUSY:
+        complaints.append(f"the machine is not quiet ({conditions['busy_cores']:.1f} cores busy with other work)")
     if not conditions["pinned"]:
         complaints.append("cores 0 and 1 are not both there: load and subject share, all figures are floors")
     build = conditions["python_build"]

@@ -204,6 +204,6 @@ def conditions_line(conditions: Figures) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items() if version)
     return (
         f"{conditions['time']}, {conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gb']} GB, "
-        f"Linux {conditions['kernel']}, load average {conditions['load_average']:.2f} at the start\n"
+        f"Linux {conditions['kernel']}, {number(conditions.get('busy_cores'), 2)} cores busy at the start\n"
         f"Python {conditions['python']} ({conditions['python_build']['why']}), {versions}"
     )

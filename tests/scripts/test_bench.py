@@ -43,6 +43,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, load.Load]:
     return load.build(tmp_path_factory.mktemp("bench"))
 
 
+@pytest.fixture(scope="module")
+def conditions() -> dict[str, Any]:
+    return machine.describe()
+
+
 @contextmanager
 def answering(answer: bytes) -> Iterator[int]:
     """A server that sends `answer` to whatever comes first on a connection, and hangs up."""
@@ -262,8 +267,8 @@ def test_an_aim_for_many_is_not_judged_by_few() -> None:
     assert [judged(gateway, name)[1] for name in ("1,000 streams open, p99", "growth", "slowest")] == [None] * 3
 
 
-def test_the_tables_of_the_readme_come_from_the_json_of_a_run(tmp_path: Path) -> None:
-    measured = {"quick": False, "conditions": machine.describe(), "spoiled": ["too warm"], "gateway": GATEWAY}
+def test_the_tables_of_the_readme_come_from_the_json_of_a_run(tmp_path: Path, conditions: dict[str, Any]) -> None:
+    measured = {"quick": False, "conditions": conditions, "spoiled": ["too warm"], "gateway": GATEWAY}
     (tmp_path / "figures.json").write_text(json.dumps({**measured, "aims": aims.judge(measured)}))
     told = subprocess.run(
         [*BENCH, "--markdown", "figures.json"],
@@ -302,12 +307,40 @@ def test_a_file_without_figures_is_one_clear_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_python_is_called_slow_only_where_its_build_says_so(
-    settings: dict[str, str | None], packaged_by: str | None, optimized: bool | None
+    settings: dict[str, str | None], packaged_by: str | None, optimized: bool | None, conditions: dict[str, Any]
 ) -> None:
     found, why = interpreter.judge(settings, packaged_by)
     assert found is optimized
-    conditions = {**machine.describe(), "python_build": {"optimized": found, "why": why}}
-    assert any("Python" in complaint for complaint in machine.complain(conditions)) is (optimized is not True)
+    built_so = {**conditions, "python_build": {"optimized": found, "why": why}}
+    assert any("Python" in complaint for complaint in machine.complain(built_so)) is (optimized is not True)
+
+
+def test_work_of_others_is_seen_at_once_and_forgotten_at_once(tmp_path: Path) -> None:
+    second = os.sysconf("SC_CLK_TCK")
+    stat = tmp_path / "stat"
+
+    def tell(user: int, idle: int, steal: int) -> None:
+        stat.write_text(f"cpu  {user} 1 2 {idle} 7 3 4 {steal} 9 9\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
+
+    tell(user=10 * second, idle=0, steal=0)
+    later = threading.Timer(0.2, tell, kwargs={"user": 11 * second, "idle": 5 * second, "steal": second})
+    later.start()
+    assert machine.busy_cores(1, stat) == pytest.approx(2, rel=0.2)
+    assert machine.busy_cores(0.1, stat) == 0
+
+
+def test_a_core_at_work_is_seen_in_the_kernels_own_figures() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as work:
+        try:
+            assert machine.busy_cores(0.5) > machine.BUSY
+        finally:
+            work.kill()
+
+
+@pytest.mark.parametrize(("busy", "quiet"), [(0.0, True), (machine.BUSY, True), (machine.BUSY + 0.1, False)])
+def test_a_machine_with_other_work_spoils_the_figures(busy: float, quiet: bool, conditions: dict[str, Any]) -> None:
+    complaints = machine.complain({**conditions, "busy_cores": busy})
+    assert any("not quiet" in complaint for complaint in complaints) is not quiet
 
 
 @pytest.mark.parametrize(
