@@ -8,7 +8,7 @@ from gateway.dialects.anthropic_request import read_chat
 from gateway.dialects.base import Head, Parsed, all_warnings
 from gateway.dialects.blocks import Block, BlockSequence, Change, Closed, Grown, Opened, Signed
 from gateway.dialects.errors import Failure
-from gateway.dialects.openai_messages import read_object, write_signature
+from gateway.dialects.openai_answers import read_object, write_signature
 from gateway.dialects.reading import open_body
 from gateway.messages.chat import (
     ChatReply,

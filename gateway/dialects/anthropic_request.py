@@ -32,7 +32,16 @@ _KNOWN = (
     "metadata",
     "output_config",
 )
-_BLOCKS = ("text", "image", "thinking", "redacted_thinking", "tool_use", "tool_result")
+_BLOCKS: dict[str, frozenset[str]] = {
+    "text": frozenset({"type", "text", "cache_control"}),
+    "image": frozenset({"type", "source", "cache_control"}),
+    "thinking": frozenset({"type", "thinking", "signature"}),
+    "redacted_thinking": frozenset({"type", "data"}),
+    "tool_use": frozenset({"type", "id", "name", "input", "extra_content"}),
+    "tool_result": frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"}),
+}
+_MESSAGE = frozenset({"role", "content"})
+_SOURCE = frozenset({"type", "media_type", "data", "url"})
 
 
 def read_chat(fields: Fields, *, counting: bool = False) -> tuple[ChatRequest, tuple[str, ...]]:
@@ -45,19 +54,7 @@ def read_chat(fields: Fields, *, counting: bool = False) -> tuple[ChatRequest, t
         options=options,
         stream=bool(fields.flag("stream")),
     )
-    return chat, (*warnings, *_name_losses(fields))
-
-
-def _name_losses(fields: Fields) -> tuple[str, ...]:
-    """Warn of citations in earlier turns: the text they belong to is kept, they are not."""
-    messages = (message for message in _list(fields.get("messages")) if isinstance(message, dict))
-    blocks = (block for message in messages for block in _list(message.get("content")))
-    cited = any(isinstance(block, dict) and block.get("citations") for block in blocks)
-    return ("messages: citations are not passed to other providers' models, left out.",) if cited else ()
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return chat, (*warnings, *fields.warnings())
 
 
 def _read_options(fields: Fields, *, counting: bool) -> tuple[Options, tuple[str, ...]]:
@@ -72,17 +69,19 @@ def _read_options(fields: Fields, *, counting: bool) -> tuple[Options, tuple[str
     alone = choice.get("disable_parallel_tool_use") if isinstance(choice, dict) else None
     if choice is not None and not isinstance(choice, dict):
         fields.complain("tool_choice", f"must be an object, not {kind_of(choice)}")
+    tools = read_tools(fields)
     options = Options(
         temperature=fields.number("temperature", 0, 1),
         top_p=fields.number("top_p", 0, 1),
         max_tokens=fields.integer("max_tokens", 1),
         stop=fields.texts("stop_sequences"),
         user=metadata.text("user_id"),
-        tools=read_tools(fields),
-        tool_choice=read_tool_choice(fields) if isinstance(choice, dict) else None,
+        tools=tools,
+        tool_choice=read_tool_choice(fields, tools) if isinstance(choice, dict) else None,
         parallel_tool_calls=not alone if isinstance(alone, bool) else None,
         response_format=read_response_format(output, "format"),
         reasoning_effort=output.text("effort", empty=False),
+        effort_at=output.at("effort"),
         extra=extra,
     )
     unknown = output.rest(("effort", "format"))
@@ -101,6 +100,7 @@ def _read_texts(fields: Fields, name: str) -> tuple[TextPart, ...]:
     parts: list[TextPart] = []
     for item in fields.objects(name):
         if item.choice("type", ("text",), required=True) is not None:
+            item.lose_rest(_BLOCKS["text"])
             text = item.text("text", required=True)
             parts.append(TextPart(text=text or "", cache_control=item.mapping("cache_control")))
     return tuple(parts)
@@ -110,6 +110,8 @@ def _read_messages(fields: Fields) -> tuple[Message, ...]:
     messages: list[Message] = []
     for item in fields.objects("messages", required=True):
         role = item.choice("role", ("user", "assistant", "system"), required=True)
+        if not _MESSAGE.issuperset(item.members):
+            item.lose_rest(_MESSAGE)
         content = item.get("content")
         if content is None:
             item.complain("content", "is required")
@@ -161,7 +163,11 @@ def _read_user(fields: Fields) -> list[Message]:
 
 def _kind(block: Fields) -> str | None:
     kind = block.text("type", required=True)
-    if kind is None or kind in _BLOCKS:
+    if kind is None:
+        return None
+    if kind in _BLOCKS:
+        if not _BLOCKS[kind].issuperset(block.members):
+            block.lose_rest(_BLOCKS[kind])
         return kind
     if kind in ("document", "search_result", "container_upload") or kind.endswith(("_tool_use", "_tool_result")):
         block.complain("type", f"{kind} cannot be passed to other providers' models; send text or images")
@@ -190,6 +196,7 @@ def _read_image(block: Fields, mark: dict[str, Any] | None) -> ImagePart | None:
     kind = source.choice("type", ("base64", "url"), required=True) if source is not None else None
     if source is None or kind is None:
         return None
+    source.lose_rest(_SOURCE)
     if kind == "url":
         url = source.text("url", required=True)
         return image_from_url(source, "url", url, mark=mark) if url is not None else None

@@ -63,7 +63,12 @@ def parse(body: bytes) -> ParsedCompletion:
     fields.check()
     chats = tuple(_write_chat(model, prompt, suffix, options, tokens, stream=stream) for prompt in prompts)
     return ParsedCompletion(
-        chat=chats[0], more=chats[1:], prompts=prompts, echo=echo, include_usage=include_usage, warnings=warnings
+        chat=chats[0],
+        more=chats[1:],
+        prompts=prompts,
+        echo=echo,
+        include_usage=include_usage,
+        warnings=warnings + fields.warnings(),
     )
 
 

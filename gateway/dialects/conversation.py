@@ -25,6 +25,8 @@ STREAM_TYPE = "application/x-ndjson"
 KEEP_ALIVE: bytes | None = None
 
 _ROLES = ("system", "user", "assistant")
+_TURN = frozenset({"role", "content"})
+_PAIR = frozenset({"user", "assistant"})
 _OPTIONS = ("temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens", "stop", "seed")
 _KNOWN = (
     "model_name", "model", "user_last_statement", "historical_messages", "language", "prompt_name", "system_prompt",
@@ -56,7 +58,7 @@ def parse(body: bytes, *, extended: bool = False) -> ParsedConversation:
         language=fields.text("language"),
         prompt_name=fields.text("prompt_name"),
         system_prompt=fields.text("system_prompt") if extended else None,
-        warnings=tuple(f"{name}: not known here and ignored." for name in fields.rest(_KNOWN)),
+        warnings=tuple(f"{name}: not known here and ignored." for name in fields.rest(_KNOWN)) + fields.warnings(),
     )
     fields.check()
     return parsed
@@ -82,9 +84,11 @@ def _read_history(fields: Fields) -> tuple[Message, ...]:
     messages: list[Message] = []
     for entry in fields.objects("historical_messages"):
         if entry.has("role"):
+            entry.lose_rest(_TURN)
             role = entry.choice("role", _ROLES)
             _add(messages, role or "user", entry.text("content"))
             continue
+        entry.lose_rest(_PAIR)
         _add(messages, "user", entry.text("user"))
         _add(messages, "assistant", entry.text("assistant"))
     return tuple(messages)

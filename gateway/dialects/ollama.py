@@ -9,9 +9,9 @@ from gateway.dialects.base import Head, Parsed, all_warnings
 from gateway.dialects.blocks import BlockSequence, Change, Closed, Grown
 from gateway.dialects.errors import Failure
 from gateway.dialects.ollama_request import read_chat
+from gateway.dialects.openai_answers import read_object, write_signature
 from gateway.dialects.openai_chat import ParsedChat
 from gateway.dialects.openai_chat import write_reply as write_openai
-from gateway.dialects.openai_messages import read_object, write_signature
 from gateway.dialects.reading import open_body
 from gateway.messages.chat import (
     ChatReply,
@@ -33,7 +33,7 @@ def parse(body: bytes) -> Parsed:
     fields = open_body(body)
     chat = read_chat(fields)
     fields.check()
-    return Parsed(chat=chat)
+    return Parsed(chat=chat, warnings=fields.warnings())
 
 
 def write_time(created: int) -> str:

@@ -24,6 +24,15 @@ ROLES = ("system", "user", "assistant", "tool")
 
 _OPTIONS = ("temperature", "top_p", "seed", "num_predict", "stop", "presence_penalty", "frequency_penalty")
 _BESIDE = ("model", "messages", "stream", "options", "format", "tools", "logprobs", "top_logprobs")
+_MESSAGE = frozenset({"role", "content", "images"})
+_MEMBERS = {
+    "system": _MESSAGE,
+    "user": _MESSAGE,
+    "assistant": _MESSAGE | {"thinking", "tool_calls"},
+    "tool": _MESSAGE | {"tool_name", "name", "tool_call_id"},
+}
+_CALL = frozenset({"id", "type", "function", "extra_content"})
+_CALLED = frozenset({"index", "name", "arguments"})
 _GENERATE = (*_BESIDE, "prompt", "system", "suffix", "images")
 # How the images that providers take begin, in base64.
 _MAGIC = (("iVBORw0KGgo", "image/png"), ("/9j/", "image/jpeg"), ("R0lGOD", "image/gif"), ("UklGR", "image/webp"))
@@ -113,6 +122,8 @@ def _read_messages(fields: Fields) -> tuple[Message, ...]:
     for item in fields.objects("messages"):
         role = item.choice("role", ROLES, required=True)
         content = read_content(item, empty=True, optional=True) + _read_images(item)
+        if role is not None and not _MEMBERS[role].issuperset(item.members):
+            item.lose_rest(_MEMBERS[role])
         match role:
             case "assistant":
                 calls = _read_calls(item, len(messages))
@@ -135,6 +146,8 @@ def _read_calls(fields: Fields, place: int) -> tuple[ToolCall, ...]:
         function = item.inner("function", required=True)
         name = function.text("name", required=True, empty=False) if function is not None else None
         if function is not None and name is not None:
+            item.lose_rest(_CALL)
+            function.lose_rest(_CALLED)
             call_id = item.text("id") or f"call_{place}_{len(calls)}"
             signature = read_signature(item)
             calls.append(ToolCall(id=call_id, name=name, arguments=read_arguments(function), signature=signature))

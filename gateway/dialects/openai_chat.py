@@ -5,17 +5,19 @@ from typing import Any
 
 from gateway.dialects import errors, responses_request, sse
 from gateway.dialects.base import Head, Parsed, all_warnings, openai_usage
+from gateway.dialects.custom_tools import InputReader, read_input
 from gateway.dialects.errors import Failure
-from gateway.dialects.openai_messages import (
+from gateway.dialects.openai_answers import (
     EmptyCalls,
     Thoughts,
-    read_messages,
     write_call_delta,
     write_reasoning_details,
     write_tool_call,
 )
+from gateway.dialects.openai_messages import read_messages
 from gateway.dialects.openai_options import read_options
 from gateway.dialects.reading import Fields, open_body
+from gateway.dialects.tool_names import read_names
 from gateway.messages.chat import (
     ChatReply,
     ChatRequest,
@@ -27,6 +29,7 @@ from gateway.messages.chat import (
     Started,
     StreamEvent,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -40,9 +43,13 @@ _BESIDE = ("model", "messages", "stream", "stream_options")
 
 
 class ParsedChat(Parsed, frozen=True, kw_only=True):
-    """A chat; with `legacy_functions` the answer has `function_call` in place of `tool_calls`."""
+    """A chat; with `legacy_functions` the answer has `function_call` in place of `tool_calls`.
+
+    `custom` holds the names of the tools that take free text.
+    """
 
     legacy_functions: bool = False
+    custom: frozenset[str] = frozenset()
 
 
 def parse(body: bytes) -> ParsedChat:
@@ -58,7 +65,7 @@ def parse(body: bytes) -> ParsedChat:
         chat = ChatRequest(
             model=fields.text("model", required=True, empty=False) or "",
             messages=read_messages(fields, legacy=True, empty=True),
-            options=read_options(fields, _BESIDE, legacy=True),
+            options=read_options(fields, _BESIDE, legacy=True, custom=True),
             stream=bool(fields.flag("stream")),
         )
     include_usage, unknown = read_stream_options(fields)
@@ -67,7 +74,8 @@ def parse(body: bytes) -> ParsedChat:
         chat=chat,
         include_usage=include_usage,
         legacy_functions=fields.has("functions") and not fields.has("tools"),
-        warnings=(*warnings, *unknown),
+        custom=read_names(fields).custom if chat.options.tools else frozenset(),
+        warnings=(*warnings, *unknown, *fields.warnings()),
     )
 
 
@@ -89,7 +97,7 @@ def write_reply(parsed: ParsedChat, reply: ChatReply, head: Head) -> dict[str, A
         "object": "chat.completion",
         "created": reply.created or head.created,
         "model": head.model,
-        "choices": [_write_choice(choice, legacy=parsed.legacy_functions) for choice in reply.choices],
+        "choices": [_write_choice(choice, parsed) for choice in reply.choices],
         "usage": openai_usage(reply.usage or NO_USAGE),
     }
     if reply.system_fingerprint is not None:
@@ -99,8 +107,8 @@ def write_reply(parsed: ParsedChat, reply: ChatReply, head: Head) -> dict[str, A
     return body
 
 
-def _write_choice(choice: Choice, *, legacy: bool) -> dict[str, Any]:
-    given = choice.message
+def _write_choice(choice: Choice, parsed: ParsedChat) -> dict[str, Any]:
+    given, legacy = choice.message, parsed.legacy_functions
     text = given.text
     message: dict[str, Any] = {
         "role": "assistant",
@@ -110,7 +118,7 @@ def _write_choice(choice: Choice, *, legacy: bool) -> dict[str, Any]:
     if given.tool_calls and legacy:
         message["function_call"] = write_tool_call(given.tool_calls[0])["function"]
     elif given.tool_calls:
-        message["tool_calls"] = [write_tool_call(call) for call in given.tool_calls]
+        message["tool_calls"] = [_write_call(call, parsed.custom) for call in given.tool_calls]
     if choice.reasoning:
         message["reasoning_content"] = choice.reasoning
     if details := write_reasoning_details(given.content):
@@ -121,6 +129,14 @@ def _write_choice(choice: Choice, *, legacy: bool) -> dict[str, Any]:
         "logprobs": choice.logprobs,
         "finish_reason": _reason(choice.finish_reason, legacy=legacy),
     }
+
+
+def _write_call(call: ToolCall, custom: frozenset[str]) -> dict[str, Any]:
+    written = write_tool_call(call)
+    if call.name in custom:
+        del written["function"]
+        written |= {"type": "custom", "custom": {"name": call.name, "input": read_input(call.arguments)}}
+    return written
 
 
 def _reason(reason: FinishReason, *, legacy: bool) -> str:
@@ -154,6 +170,8 @@ class ChatEncoder:
         self._ended: set[int] = set()
         self._thoughts = Thoughts()
         self._empty = EmptyCalls()
+        self._custom = parsed.custom
+        self._inputs: dict[tuple[int, int], InputReader] = {}  # of the calls of tools that take free text
         self._usage: Usage | None = None
 
     def encode(self, event: StreamEvent) -> list[bytes]:
@@ -187,12 +205,31 @@ class ChatEncoder:
         frames = self._begin(event.index)
         self._open[event.index] = "tool_calls"
         self._empty.note(event)
+        if event.name in self._custom:
+            self._inputs[event.index, event.call] = InputReader()
+        if (event.index, event.call) in self._inputs:
+            return [*frames, *self._encode_input(event)]
         call = write_call_delta(event)
         if not self._legacy:
             return [*frames, self._write(event.index, {"tool_calls": [call]})]
         if event.call:
             return frames  # the old shape has room for one call
         return [*frames, self._write(event.index, {"function_call": call["function"]})]
+
+    def _encode_input(self, event: ToolCallDelta) -> list[bytes]:
+        text = self._inputs[event.index, event.call].feed(event.arguments)
+        call = write_call_delta(event)
+        name = call.pop("function").get("name")
+        if name is not None:
+            call |= {"type": "custom", "custom": {"name": name, "input": text}}
+        elif text:
+            call["custom"] = {"input": text}
+        return [self._write(event.index, {"tool_calls": [call]})] if "custom" in call else []
+
+    def _end_inputs(self, index: int) -> list[bytes]:
+        rests = [(call, reader.finish()) for (answer, call), reader in self._inputs.items() if answer == index]
+        calls = [{"index": call, "custom": {"input": rest}} for call, rest in rests if rest]
+        return [self._write(index, {"tool_calls": [call]}) for call in calls]
 
     def _begin(self, index: int) -> list[bytes]:
         if index in self._open:
@@ -205,6 +242,7 @@ class ChatEncoder:
         if index in self._ended:
             return []
         frames = [frame for lacking in self._empty.complete(index) for frame in self._encode_call(lacking)]
+        frames += self._end_inputs(index)
         self._ended.add(index)
         return [*frames, self._write(index, {}, reason=_reason(reason, legacy=self._legacy), warnings=warnings)]
 

@@ -1,30 +1,43 @@
-"""Messages under OpenAI's names, read and written: what chat completions and `/llm` have in common.
+"""Messages under OpenAI's names, read: what chat completions and `/llm` have in common; `openai_answers` writes them.
 
 Shapes: OpenAI API reference, "Create chat completion". Beside them are taken, by shape: Responses-like parts and
 flat tool calls (Cursor sends them), `reasoning_content` (DeepSeek, vLLM), `reasoning_details` (OpenRouter) which
 carries the provider's proof of its reasoning, and `extra_content.google.thought_signature` (Gemini).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from gateway.dialects.custom_tools import write_arguments
 from gateway.dialects.reading import Fields, kind_of
 from gateway.messages.chat import (
     ImagePart,
     Message,
     Part,
-    ReasoningDelta,
     ReasoningPart,
     Role,
     TextPart,
     ToolCall,
-    ToolCallDelta,
 )
 
 ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 
+_MESSAGE = frozenset({"role", "content", "name"})
+_SAID = {"tool_calls", "refusal", "reasoning_content", "reasoning", "reasoning_details"}
+_MEMBERS: dict[str, frozenset[str]] = {
+    "system": _MESSAGE,
+    "developer": _MESSAGE,
+    "user": _MESSAGE,
+    "assistant": _MESSAGE | _SAID,
+    "tool": _MESSAGE | {"tool_call_id", "is_error"},
+}
+_PART = frozenset({"type", "text", "cache_control"})
+_IMAGE = frozenset({"type", "image_url", "detail", "cache_control"})
+_ADDRESS = frozenset({"url", "detail"})
+_REFUSAL = frozenset({"type", "refusal"})
+_CALL = frozenset({"id", "type", "index", "function", "extra_content"})
+_CALLED = frozenset({"name", "arguments"})
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _IMAGE_PARTS = ("image_url", "input_image")
 _FILES = ("input_audio", "audio", "file", "input_file", "video_url")
@@ -49,6 +62,10 @@ def read_messages(body: Fields, *, legacy: bool = False, empty: bool = False) ->
 
 
 def _read_message(fields: Fields, role: Role, called: str, *, empty: bool) -> Message:
+    # Most messages hold these two members only: a shorter way for them.
+    is_usual = len(fields.members) == 2 and "content" in fields.members
+    if not is_usual and not _MEMBERS[role].issuperset(fields.members):
+        fields.lose_rest(_MEMBERS[role] | {"function_call"} if called else _MEMBERS[role])
     calls: tuple[ToolCall, ...] = ()
     content: tuple[Part, ...] = ()
     if role == "assistant":
@@ -97,11 +114,14 @@ def _read_part(fields: Fields) -> Part | None:
     kind = fields.text("type", required=True)
     mark = fields.mapping("cache_control")
     if kind in _TEXT_PARTS:
+        if len(fields.members) > 2 and not _PART.issuperset(fields.members):
+            fields.lose_rest(_PART)
         text = fields.text("text", required=True)
         return TextPart(text=text, cache_control=mark) if text is not None else None
     if kind in _IMAGE_PARTS:
         return _read_image(fields, mark)
     if kind == "refusal":
+        fields.lose_rest(_REFUSAL)
         refusal = fields.text("refusal", required=True)
         return TextPart(text=refusal) if refusal is not None else None
     if kind in _FILES:
@@ -112,12 +132,14 @@ def _read_part(fields: Fields) -> Part | None:
 
 
 def _read_image(fields: Fields, mark: dict[str, Any] | None) -> ImagePart | None:
+    fields.lose_rest(_IMAGE)
     if isinstance(fields.get("image_url"), str):
         url, detail, name = fields.text("image_url"), fields.text("detail"), "image_url"
     else:
         image = fields.inner("image_url", required=True)
         if image is None:
             return None
+        image.lose_rest(_ADDRESS)
         url, detail, name = image.text("url", required=True), image.text("detail"), "image_url.url"
     return image_from_url(fields, name, url, detail, mark) if url is not None else None
 
@@ -141,15 +163,34 @@ def read_tool_calls(fields: Fields) -> tuple[ToolCall, ...]:
     """Read the calls of an assistant's message; flat ones (without `function`) are taken too."""
     calls: list[ToolCall] = []
     for item in fields.objects("tool_calls"):
+        if "custom" in item.members:
+            calls += _read_custom_call(item)
+            continue
         function = item.inner("function") if item.has("function") else item
         call_id = item.text("id", required=True, empty=False)
         if function is None:
             continue
+        if function is item:
+            item.lose_rest(_CALL | _CALLED)
+        else:
+            if not _CALL.issuperset(item.members):
+                item.lose_rest(_CALL)
+            if len(function.members) > 1 + ("arguments" in function.members):
+                function.lose_rest(_CALLED)
         name = function.text("name", required=True, empty=False)
         arguments = read_arguments(function)
         if call_id is not None and name is not None:
             calls.append(ToolCall(id=call_id, name=name, arguments=arguments, signature=read_signature(item)))
     return tuple(calls)
+
+
+def _read_custom_call(item: Fields) -> list[ToolCall]:
+    call_id, custom = item.text("id", required=True, empty=False), item.inner("custom")
+    name = custom.text("name", required=True, empty=False) if custom is not None else None
+    if custom is None or call_id is None or name is None:
+        return []
+    arguments = write_arguments(custom.text("input") or "")
+    return [ToolCall(id=call_id, name=name, arguments=arguments, signature=read_signature(item))]
 
 
 def read_arguments(function: Fields) -> str:
@@ -169,7 +210,7 @@ def _read_function_call(fields: Fields, call_id: str) -> tuple[ToolCall, ...]:
 
 
 def read_signature(call: Fields) -> str | None:
-    """Read the proof that goes with a call, from where `write_signature` puts it."""
+    """Read the proof that goes with a call, from where `openai_answers.write_signature` puts it."""
     extra = call.get("extra_content")
     google = extra.get("google") if isinstance(extra, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
@@ -193,95 +234,3 @@ def _read_reasoning(fields: Fields) -> tuple[ReasoningPart, ...]:
             parts[place] = ReasoningPart(text=text, signature=part.signature)
             return tuple(parts)
     return (ReasoningPart(text=text), *parts)
-
-
-def write_tool_call(call: ToolCall) -> dict[str, Any]:
-    """Write a call of a whole answer."""
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
-    body: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
-    if call.signature is not None:
-        body["extra_content"] = write_signature(call.signature)
-    return body
-
-
-def read_object(arguments: str) -> dict[str, Any]:
-    """Read JSON text of arguments as an object; what is none is kept as text under `arguments`."""
-    try:
-        given = msgspec.json.decode(arguments or "{}")
-    except (ValueError, RecursionError):
-        given = None
-    return given if isinstance(given, dict) else {"arguments": arguments}
-
-
-def write_signature(signature: str) -> dict[str, Any]:
-    """Write the proof that goes with a call, where Gemini's own OpenAI-compatible endpoint puts it."""
-    return {"google": {"thought_signature": signature}}
-
-
-def write_reasoning_details(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """Write the reasoning of an answer with its proofs, in OpenRouter's form; empty without proofs."""
-    reasoning = [part for part in parts if isinstance(part, ReasoningPart)]
-    if not any(part.signature or part.redacted for part in reasoning):
-        return []
-    return [_write_detail(place, part.text, part.signature, part.redacted) for place, part in enumerate(reasoning)]
-
-
-def _write_detail(index: int, text: str, signature: str | None, redacted: str | None) -> dict[str, Any]:
-    # OpenAI's client refuses a stream in which an entry of any list has no index.
-    if redacted is not None:
-        return {"type": "reasoning.encrypted", "data": redacted, "index": index}
-    return {"type": "reasoning.text", "text": text, "signature": signature, "index": index}
-
-
-class Thoughts:
-    """The reasoning of a stream, kept until the proof of it comes: the two have to be handed back together."""
-
-    def __init__(self) -> None:
-        self._pieces: dict[int, list[str]] = {}
-        self._written: dict[int, int] = {}
-
-    def write_details(self, event: ReasoningDelta) -> list[dict[str, Any]]:
-        """Give the details that an event completes: a proof with all the text it covers, or hidden reasoning."""
-        pieces = self._pieces.setdefault(event.index, [])
-        pieces.append(event.text)
-        if event.signature is None and event.redacted is None:
-            return []
-        place = self._written[event.index] = self._written.get(event.index, -1) + 1
-        if event.redacted is not None:
-            return [_write_detail(place, "", None, event.redacted)]
-        return [_write_detail(place, "".join(self._pieces.pop(event.index)), event.signature, None)]
-
-
-class EmptyCalls:
-    """The calls of a stream that have no arguments so far: those that end so have to be given `{}`."""
-
-    def __init__(self) -> None:
-        self._calls: dict[tuple[int, int], None] = {}
-
-    def note(self, event: ToolCallDelta) -> None:
-        """Take notice of a call that begins or goes on."""
-        if event.arguments.strip():
-            self._calls.pop((event.index, event.call), None)
-        elif event.id is not None:
-            self._calls[event.index, event.call] = None
-
-    def complete(self, index: int) -> list[ToolCallDelta]:
-        """Give what the calls of answer `index` lack."""
-        empty = [call for answer, call in self._calls if answer == index]
-        for call in empty:
-            del self._calls[index, call]
-        return [ToolCallDelta(call=call, arguments="{}", index=index) for call in empty]
-
-
-def write_call_delta(event: ToolCallDelta) -> dict[str, Any]:
-    """Write a piece of a tool call with its index; id, type and name only where the call begins."""
-    call: dict[str, Any] = {"index": event.call}
-    function: dict[str, Any] = {"arguments": event.arguments}
-    if event.id is not None:
-        call |= {"id": event.id, "type": "function"}
-        function = {"name": event.name or "", "arguments": event.arguments}
-    elif event.name is not None:
-        function["name"] = event.name
-    if event.signature is not None:
-        call["extra_content"] = write_signature(event.signature)
-    return {**call, "function": function}

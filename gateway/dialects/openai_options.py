@@ -7,24 +7,45 @@ so that a provider takes it or names it in its warnings.
 from collections.abc import Collection
 from typing import Any, Literal, cast
 
-from gateway.dialects.reading import Fields, kind_of
+import msgspec
+
+from gateway.dialects.custom_tools import is_custom, read_custom
+from gateway.dialects.reading import MAX_NAME, Fields, kind_of
+from gateway.dialects.tool_names import flat_name
 from gateway.messages.chat import Options, ResponseFormat, Tool, ToolChoice
 
 MAX_ANSWERS = 128
 
-_KNOWN = frozenset(Options.__struct_fields__) - {"extra"} | {"max_completion_tokens"}
+_KNOWN = frozenset(Options.__struct_fields__) - {"extra", "effort_at"} | {"max_completion_tokens"}
+# Tools that are known to the models of one vendor only, or run at it: how the types of OpenAI's and Anthropic's begin.
+_VENDORS_TOOLS = (
+    "advisor_", "apply_patch", "bash_", "browser", "code_execution", "code_interpreter", "computer", "file_search",
+    "image_generation", "local_shell", "mcp", "memory_", "namespace", "programmatic_tool_calling", "shell",
+    "text_editor_", "tool_search", "web_fetch", "web_search",
+)  # fmt: skip
+_GROUP = frozenset({"type", "name", "description", "tools"})
+_TOOL = frozenset({"type", "function", "cache_control"})
+_FUNCTION = frozenset({"name", "description", "parameters", "strict", "cache_control"})
+_FLAT = _FUNCTION | {"type", "input_schema"}
+_FORM = frozenset({"type", "json_schema"})
+_SCHEMA = frozenset({"type", "name", "schema", "strict", "description"})
 _LEGACY = frozenset({"functions", "function_call"})
 
 
-def read_options(fields: Fields, beside: Collection[str] = (), *, legacy: bool = False) -> Options:
-    """Read options from the members of `fields`, except those named `beside`; `legacy` takes `functions` too."""
-    tools = read_tools(fields)
-    choice = read_tool_choice(fields)
+def read_options(
+    fields: Fields, beside: Collection[str] = (), *, legacy: bool = False, custom: bool = False
+) -> Options:
+    """Read options from the members of `fields`, except those named `beside`.
+
+    `legacy` takes `functions` too, `custom` tools that take free text.
+    """
+    tools = read_tools(fields, custom=custom)
+    choice = read_tool_choice(fields, tools)
     parallel = fields.flag("parallel_tool_calls")
     known = {*_KNOWN, *beside}
     if legacy:
         known |= _LEGACY
-        if functions := tuple(tool for item in fields.objects("functions") if (tool := _read_function(item))):
+        if functions := tuple(tool for item in fields.objects("functions") if (tool := _read_legacy(item))):
             tools, parallel = tools + functions, False
         choice = choice or _read_function_choice(fields)
     newer = fields.integer("max_completion_tokens", 1)
@@ -47,6 +68,7 @@ def read_options(fields: Fields, beside: Collection[str] = (), *, legacy: bool =
         parallel_tool_calls=parallel,
         response_format=read_response_format(fields, "response_format"),
         reasoning_effort=fields.text("reasoning_effort", empty=False),
+        effort_at=fields.at("reasoning_effort"),
         extra=fields.rest(known),
     )
 
@@ -59,18 +81,57 @@ def _read_logit_bias(fields: Fields) -> dict[str, float] | None:
     return {token: value for token, value in read.items() if value is not None}
 
 
-def read_tools(fields: Fields) -> tuple[Tool, ...]:
-    """Read `tools`: OpenAI's functions, flat functions as in Responses, and Anthropic's, told apart by shape."""
-    return tuple(tool for item in fields.objects("tools") if (tool := _read_tool(item)) is not None)
+def read_tools(fields: Fields, *, custom: bool = False) -> tuple[Tool, ...]:
+    """Read `tools`: OpenAI's functions, flat functions as in Responses, and Anthropic's, told apart by shape.
+
+    With `custom` those that take free text are read as functions, and those of a group one by one. A tool that only
+    its vendor's models know is left out, with a warning.
+    """
+    tools: list[Tool] = []
+    for item in fields.objects("tools"):
+        if custom and item.get("type") == "namespace":
+            tools += _read_group(item)
+        elif (tool := _read_tool(item, custom=custom)) is not None:
+            tools.append(tool)
+    return tuple(tools)
 
 
-def _read_tool(fields: Fields) -> Tool | None:
+def _read_group(fields: Fields) -> list[Tool]:
+    """Read the tools of a group; what is said of the group is said of each of them."""
+    fields.lose_rest(_GROUP)
+    name, description = fields.text("name", required=True, empty=False), fields.text("description")
+    tools = [_read_tool(item, custom=True) for item in fields.objects("tools")]
+    return [
+        msgspec.structs.replace(
+            tool,
+            name=flat_name(name, tool.name),
+            description="\n\n".join(filter(None, (tool.description, description))) or None,
+        )
+        for tool in tools
+        if tool is not None and name is not None
+    ]
+
+
+def _read_tool(fields: Fields, *, custom: bool) -> Tool | None:
     kind = fields.text("type")
-    if kind not in (None, "function") and not (kind == "custom" and fields.has("input_schema")):
-        fields.complain("type", f"only tools of type function can be used here, not {kind}")
+    if kind not in (None, "function"):
+        if custom and is_custom(fields):
+            return read_custom(fields)
+        if kind.startswith(_VENDORS_TOOLS):
+            fields.lose("", f"{kind[:MAX_NAME]} is known to its vendor's own models only, left out.")
+            return None
+        if kind != "custom" or not fields.has("input_schema"):
+            fields.complain("type", f"only tools of type function can be used here, not {kind}")
+            return None
+    if not fields.has("function"):
+        fields.lose_rest(_FLAT)
+        return _read_function(fields)
+    fields.lose_rest(_TOOL)
+    function = fields.inner("function")
+    if function is None:
         return None
-    function = fields.inner("function") if fields.has("function") else fields
-    return _read_function(function, fields.mapping("cache_control")) if function is not None else None
+    function.lose_rest(_FUNCTION)
+    return _read_function(function, fields.mapping("cache_control"))
 
 
 def _read_function(fields: Fields, mark: dict[str, Any] | None = None) -> Tool | None:
@@ -83,8 +144,26 @@ def _read_function(fields: Fields, mark: dict[str, Any] | None = None) -> Tool |
     return Tool(name=name, description=description, parameters=schema or {}, strict=strict, cache_control=mark)
 
 
-def read_tool_choice(fields: Fields) -> ToolChoice | None:
-    """Read `tool_choice`: a word, or an object that names a function; Anthropic's and Mistral's words are taken."""
+def _read_legacy(fields: Fields) -> Tool | None:
+    fields.lose_rest(_FUNCTION)
+    return _read_function(fields)
+
+
+def read_tool_choice(fields: Fields, tools: Collection[Tool]) -> ToolChoice | None:
+    """Read `tool_choice`: a word, or an object that names one of `tools`; Anthropic's and Mistral's words are taken.
+
+    What asks for a tool that has been left out is complained of.
+    """
+    choice = _read_tool_choice(fields)
+    asks = choice is not None and choice.mode in ("required", "function")
+    if asks and not fields.complaints and len(tools) < len(fields.items("tools")):
+        names = {tool.name for tool in tools}
+        if not names or (choice is not None and choice.mode == "function" and choice.name not in names):
+            fields.complain("tool_choice", "asks for a tool that is known to its vendor's own models only")
+    return choice
+
+
+def _read_tool_choice(fields: Fields) -> ToolChoice | None:
     value = fields.get("tool_choice")
     if value is None:
         return None
@@ -93,9 +172,10 @@ def read_tool_choice(fields: Fields) -> ToolChoice | None:
         word = "required"
     if word in ("auto", "none", "required"):
         return ToolChoice(mode=cast(Literal["auto", "none", "required"], word))
-    if isinstance(value, dict) and word in ("function", "tool"):
+    if isinstance(value, dict) and word in ("function", "tool", "custom"):
         choice = Fields(value, fields.at("tool_choice"), fields.complaints)
-        named = choice.inner("function") if choice.has("function") else choice
+        inner = next((name for name in ("function", "custom") if choice.has(name)), None)
+        named = choice.inner(inner) if inner else choice
         name = named.text("name", required=True, empty=False) if named is not None else None
         return ToolChoice(mode="function", name=name) if name is not None else None
     fields.complain("tool_choice", "must be auto, none, required, or an object that names a function")
@@ -119,15 +199,21 @@ def read_response_format(fields: Fields, name: str) -> ResponseFormat | None:
     kind = form.choice("type", ("text", "json_object", "json_schema"), required=True)
     if kind is None:
         return None
+    if form.has("json_schema") or kind != "json_schema":
+        form.lose_rest(_FORM)
     if kind != "json_schema":
         return ResponseFormat(kind=cast(Literal["text", "json_object"], kind))
     inner = form.inner("json_schema") if form.has("json_schema") else form
     if inner is None:
         return None
+    inner.lose_rest(_SCHEMA)
     schema = inner.get("schema")
     if schema is None:
         inner.complain("schema", "is required")
     elif not isinstance(schema, dict):
         inner.complain("schema", f"must be an object, not {kind_of(schema)}")
         schema = None
+    elif description := inner.text("description"):
+        # Not every provider has a place for it beside the schema, and every model reads what stands in one.
+        schema = {"description": description, **schema}
     return ResponseFormat(kind="json_schema", schema=schema, name=inner.text("name"), strict=inner.flag("strict"))

@@ -7,10 +7,12 @@ from typing import Any
 from gateway.dialects import errors, sse
 from gateway.dialects.base import Head, Parsed, all_warnings
 from gateway.dialects.blocks import Block, BlockSequence, Change, Closed, Grown, Opened, Signed
+from gateway.dialects.custom_tools import InputReader
 from gateway.dialects.errors import Failure
-from gateway.dialects.openai_messages import write_signature
 from gateway.dialects.reading import open_body
-from gateway.dialects.responses_request import REDACTED, SIGNED, echo_request, read_chat
+from gateway.dialects.responses_items import item_id, shown_name, write_item, write_part
+from gateway.dialects.responses_request import echo_request, read_chat
+from gateway.dialects.tool_names import PLAIN, ToolNames, read_names
 from gateway.messages.chat import (
     ChatReply,
     Finished,
@@ -33,9 +35,10 @@ _INCOMPLETE: dict[FinishReason, str] = {"length": "max_output_tokens", "content_
 
 
 class ParsedResponse(Parsed, frozen=True, kw_only=True):
-    """A chat, and the members of the request that the answer repeats."""
+    """A chat, the members of the request that the answer repeats, and which tools the client knows in another form."""
 
     echo: dict[str, Any]
+    names: ToolNames = PLAIN
 
 
 def parse(body: bytes) -> ParsedResponse:
@@ -43,7 +46,10 @@ def parse(body: bytes) -> ParsedResponse:
     fields = open_body(body)
     chat, warnings = read_chat(fields)
     fields.check()
-    return ParsedResponse(chat=chat, warnings=warnings, echo=echo_request(fields, chat))
+    names = read_names(fields) if chat.options.tools else PLAIN
+    return ParsedResponse(
+        chat=chat, warnings=warnings + fields.warnings(), echo=echo_request(fields, chat, names), names=names
+    )
 
 
 def write_reply(parsed: ParsedResponse, reply: ChatReply, head: Head) -> dict[str, Any]:
@@ -52,7 +58,9 @@ def write_reply(parsed: ParsedResponse, reply: ChatReply, head: Head) -> dict[st
     blocks = BlockSequence()
     changes = chain.from_iterable(map(blocks.feed, _deltas(reply)))
     closed = [change for change in (*changes, *blocks.finish()) if isinstance(change, Closed)]
-    output = [_write_item(change.block, head.id, _end_status(change, choice.finish_reason)) for change in closed]
+    output = [
+        write_item(change.block, head.id, _end_status(change, choice.finish_reason), parsed.names) for change in closed
+    ]
     body = _write_response(parsed, head, reply.created or head.created)
     body |= _write_end(output, choice.finish_reason, reply.usage)
     if warnings := all_warnings(parsed, head, reply):
@@ -120,44 +128,6 @@ def _end_status(change: Closed, reason: FinishReason | None) -> str:
     return "incomplete" if change.last and reason in _INCOMPLETE else "completed"
 
 
-def _write_item(block: Block, token: str, status: str) -> dict[str, Any]:
-    """Write an output item as far as it has come: without content when it has just begun."""
-    begun = status == "in_progress"
-    place = f"{token}_{block.index}"
-    match block.kind:
-        case "tool":
-            item: dict[str, Any] = {
-                "id": f"fc_{place}",
-                "type": "function_call",
-                "status": status,
-                "call_id": block.id,
-                "name": block.name,
-                "arguments": "" if begun else block.text,
-            }
-            return item if block.signature is None else {**item, "extra_content": write_signature(block.signature)}
-        case "reasoning" | "redacted":
-            item = {"id": f"rs_{place}", "type": "reasoning", "summary": []}
-            if block.kind == "redacted":
-                item["encrypted_content"] = REDACTED + block.text
-            elif not begun:
-                item["summary"] = [_write_part(block)] if block.text else []
-                if block.signature is not None:
-                    item["encrypted_content"] = SIGNED + block.signature
-            return item
-    content = [] if begun else [_write_part(block)]
-    return {"id": f"msg_{place}", "type": "message", "status": status, "role": "assistant", "content": content}
-
-
-def _write_part(block: Block, *, begun: bool = False) -> dict[str, Any]:
-    text = "" if begun else block.text
-    match block.kind:
-        case "refusal":
-            return {"type": "refusal", "refusal": text}
-        case "reasoning":
-            return {"type": "summary_text", "text": text}
-    return {"type": "output_text", "annotations": [], "logprobs": [] if begun else block.logprobs, "text": text}
-
-
 def error_body(failure: Failure) -> dict[str, Any]:
     """Write an error."""
     return errors.openai(failure)
@@ -173,6 +143,8 @@ class ResponseEncoder:
 
     def __init__(self, parsed: ParsedResponse, head: Head) -> None:
         self._token = head.id
+        self._names = parsed.names
+        self._input = InputReader()  # of the call that is open, if it is one of a tool that takes free text
         self._body = _write_response(parsed, head, head.created)
         if warnings := all_warnings(parsed, head):
             self._body["warnings"] = warnings
@@ -225,16 +197,17 @@ class ResponseEncoder:
         return frames
 
     def _open(self, block: Block) -> list[bytes]:
-        item = _write_item(block, self._token, "in_progress")
+        self._input = InputReader()
+        item = write_item(block, self._token, "in_progress", self._names)
         frames = [self._event("response.output_item.added", output_index=block.index, item=item)]
         if block.kind in ("text", "refusal"):
-            part = _write_part(block, begun=True)
+            part = write_part(block, begun=True)
             frames.append(self._event("response.content_part.added", **self._at(block), part=part))
         return frames
 
     def _at(self, block: Block) -> dict[str, Any]:
         """Say which part of which item an event is about."""
-        place = {"item_id": _item_id(block, self._token), "output_index": block.index}
+        place = {"item_id": item_id(block, self._token, self._names), "output_index": block.index}
         if block.kind == "tool":
             return place
         return place | ({"summary_index": 0} if block.kind == "reasoning" else {"content_index": 0})
@@ -242,6 +215,8 @@ class ResponseEncoder:
     def _grow(self, change: Grown) -> list[bytes]:
         block, at = change.block, self._at(change.block)
         match block.kind:
+            case "tool" if block.name in self._names.custom:
+                return self._write_input(at, self._input.feed(change.text))
             case "tool":
                 return [self._event("response.function_call_arguments.delta", **at, delta=change.text)]
             case "refusal":
@@ -249,14 +224,17 @@ class ResponseEncoder:
             case "reasoning":
                 frames: list[bytes] = []
                 if len(block.pieces) == 1:
-                    part = _write_part(block, begun=True)
+                    part = write_part(block, begun=True)
                     frames.append(self._event("response.reasoning_summary_part.added", **at, part=part))
                 return [*frames, self._event("response.reasoning_summary_text.delta", **at, delta=change.text)]
         return [self._event("response.output_text.delta", **at, delta=change.text, logprobs=change.logprobs)]
 
+    def _write_input(self, at: dict[str, Any], text: str) -> list[bytes]:
+        return [self._event("response.custom_tool_call_input.delta", **at, delta=text)] if text else []
+
     def _close(self, change: Closed) -> list[bytes]:
         block = change.block
-        item = _write_item(block, self._token, _end_status(change, self._reason))
+        item = write_item(block, self._token, _end_status(change, self._reason), self._names)
         self._output.append(item)
         frames = self._event_done(block)
         return [*frames, self._event("response.output_item.done", output_index=block.index, item=item)]
@@ -264,8 +242,13 @@ class ResponseEncoder:
     def _event_done(self, block: Block) -> list[bytes]:
         at, text = self._at(block), block.text
         match block.kind:
+            case "tool" if block.name in self._names.custom:
+                frames = self._write_input(at, self._input.finish())
+                return [*frames, self._event("response.custom_tool_call_input.done", **at, input=self._input.text)]
             case "tool":
-                done = self._event("response.function_call_arguments.done", **at, name=block.name, arguments=text)
+                done = self._event(
+                    "response.function_call_arguments.done", **at, name=shown_name(block, self._names), arguments=text
+                )
                 return [done]
             case "refusal":
                 frames = [self._event("response.refusal.done", **at, refusal=text)]
@@ -273,10 +256,10 @@ class ResponseEncoder:
                 frames = [self._event("response.output_text.done", **at, text=text, logprobs=block.logprobs)]
             case "reasoning" if block.pieces:
                 done = self._event("response.reasoning_summary_text.done", **at, text=text)
-                return [done, self._event("response.reasoning_summary_part.done", **at, part=_write_part(block))]
+                return [done, self._event("response.reasoning_summary_part.done", **at, part=write_part(block))]
             case _:
                 return []
-        return [*frames, self._event("response.content_part.done", **at, part=_write_part(block))]
+        return [*frames, self._event("response.content_part.done", **at, part=write_part(block))]
 
     def finish(self) -> list[bytes]:
         """Write what is still open, and the whole response."""
@@ -289,8 +272,3 @@ class ResponseEncoder:
         error = errors.openai(failure)["error"]
         top = {name: error[name] for name in ("code", "message", "param")}
         return [self._event("error", **top, error=error)]
-
-
-def _item_id(block: Block, token: str) -> str:
-    prefix = {"tool": "fc", "reasoning": "rs", "redacted": "rs"}.get(block.kind, "msg")
-    return f"{prefix}_{token}_{block.index}"

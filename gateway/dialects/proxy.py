@@ -31,7 +31,7 @@ def parse(body: bytes, *, stream: bool = False) -> ParsedChat:
         stream=stream,
     )
     fields.check()
-    return ParsedChat(chat=chat)
+    return ParsedChat(chat=chat, warnings=fields.warnings())
 
 
 def _check_roles(fields: Fields) -> None:

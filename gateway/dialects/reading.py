@@ -1,12 +1,13 @@
 """Reading a request's JSON: strict about the text, and with every complaint gathered before one is raised.
 
-`decode` takes bytes to a tree; `Fields` walks an object of it, remembers where it is, and adds what is wrong to a
-list that the whole request shares. `null` equals absent everywhere.
+`decode` takes bytes to a tree; `Fields` walks an object of it, remembers where it is, and adds what is wrong and what
+is not understood to lists that the whole request shares. `null` equals absent everywhere.
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import msgspec
@@ -15,8 +16,13 @@ from gateway.errors import Detail, InvalidJSON, InvalidRequest
 
 INT64_MAX = 2**63 - 1
 MAX_COMPLAINTS = 50
+MAX_LOSSES = 50
+MAX_NAME = 100
 MAX_DEPTH = 100
 
+_PLACES = re.compile(r"\[\d+\]")
+_NOTHING: tuple[Any, ...] = (None, False, "", [], {})
+_MEANINGLESS = frozenset({"caller", "created_at", "id", "index", "logprobs", "status", "type"})
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -92,7 +98,7 @@ def open_body(body: bytes) -> "Fields":
     tree = decode(body)
     if not isinstance(tree, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {kind_of(tree)}.")
-    return Fields(tree, "", [])
+    return Fields(tree, "", Findings())
 
 
 def kind_of(value: Any) -> str:
@@ -101,8 +107,21 @@ def kind_of(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
+class Findings(list[Detail]):
+    """What is wrong with a request, and in `losses` what of it is left out.
+
+    A loss is a member that is not understood and yet says something: by its path without places, a warning of the
+    first such member.
+    """
+
+    losses: Mapping[str, str] = MappingProxyType({})
+
+
 class Fields:
-    """The members of one JSON object at `path`, and the complaints of the whole request."""
+    """The members of one JSON object at `path`, and what is wrong with the whole request.
+
+    Losses are kept by `Findings` only, not by a plain list.
+    """
 
     __slots__ = ("complaints", "members", "path")
 
@@ -136,6 +155,33 @@ class Fields:
     def rest(self, known: Collection[str]) -> dict[str, Any]:
         """Give the members that are not `known`, nulls left out."""
         return {name: value for name, value in self.members.items() if name not in known and value is not None}
+
+    def lose(self, name: str, why: str = "not known here and ignored.") -> None:
+        """Say that the member `name` (or, if empty, this object) is left out; once for all like it, up to a bound."""
+        found = self.complaints
+        if not isinstance(found, Findings):
+            return
+        path = self.at(name[:MAX_NAME]) if name else self.path
+        kind = f"{_PLACES.sub('', path)}: {why}"
+        if kind not in found.losses and len(found.losses) < MAX_LOSSES:
+            found.losses = {**found.losses, kind: f"{path}: {why}"}
+        elif kind not in found.losses:
+            found.losses = {**found.losses, "": "further members: not known here and ignored."}
+
+    def lose_rest(self, known: frozenset[str]) -> None:
+        """Say that the members that are not `known` are left out, as far as they say something to a model.
+
+        Most objects hold only what is known: callers on the hot path look for that themselves first.
+        """
+        if known.issuperset(self.members):
+            return
+        for name, value in self.members.items():
+            if name not in known and name not in _MEANINGLESS and value not in _NOTHING:
+                self.lose(name)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Name what is left out."""
+        return tuple(self.complaints.losses.values()) if isinstance(self.complaints, Findings) else ()
 
     def text(self, name: str, *, required: bool = False, empty: bool = True) -> str | None:
         """Give a string; with `empty` false it must have at least one character."""

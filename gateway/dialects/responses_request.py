@@ -1,11 +1,14 @@
 """OpenAI's Responses request (API reference, "Create a model response"), read: stateless, function tools only."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+from gateway.dialects.custom_tools import write_arguments
 from gateway.dialects.openai_messages import ROLES, read_arguments, read_content, read_signature
 from gateway.dialects.openai_options import read_response_format, read_tool_choice, read_tools
 from gateway.dialects.reading import Fields, kind_of
-from gateway.messages.chat import ChatRequest, Message, Options, Part, ReasoningPart, Role, TextPart, ToolCall
+from gateway.dialects.tool_names import ToolNames, flat_name
+from gateway.messages.chat import ChatRequest, Message, Options, Part, ReasoningPart, Role, TextPart, Tool, ToolCall
 
 SIGNED, REDACTED = "sandgate.signed.", "sandgate.redacted."
 """How `encrypted_content` begins that holds a provider's proof, or reasoning that only the provider can read."""
@@ -15,6 +18,14 @@ _KNOWN = (
     "tool_choice", "parallel_tool_calls", "text", "reasoning", "store", "metadata", "user", "top_logprobs", "include",
     "truncation", "previous_response_id", "conversation", "background", "prompt", "max_tool_calls",
 )  # fmt: skip
+_ITEMS: dict[str | None, frozenset[str]] = {
+    "message": frozenset({"type", "role", "content", "id", "status"}),
+    "reasoning": frozenset({"type", "id", "summary", "content", "encrypted_content", "status"}),
+    "function_call": frozenset({"type", "id", "call_id", "name", "namespace", "arguments", "status", "extra_content"}),
+    "function_call_output": frozenset({"type", "id", "call_id", "output", "status"}),
+}
+_ITEMS["custom_tool_call"] = _ITEMS["function_call"] - {"arguments"} | {"input"}
+_ITEMS["custom_tool_call_output"] = _ITEMS["function_call_output"]
 _STATEFUL = {
     "previous_response_id": "responses are not kept here: send the whole conversation as input",
     "conversation": "conversations are not kept here: send the whole conversation as input",
@@ -58,6 +69,7 @@ def _read_options(fields: Fields) -> tuple[Options, tuple[str, ...]]:
     if verbosity := text.text("verbosity"):
         extra["verbosity"] = verbosity
     top_logprobs = fields.integer("top_logprobs", 0, 20)
+    tools = read_tools(fields, custom=True)
     options = Options(
         temperature=fields.number("temperature", 0, 2),
         top_p=fields.number("top_p", 0, 1),
@@ -65,11 +77,12 @@ def _read_options(fields: Fields) -> tuple[Options, tuple[str, ...]]:
         user=fields.text("user"),
         logprobs=True if top_logprobs or _LOGPROBS in include else None,
         top_logprobs=top_logprobs,
-        tools=read_tools(fields),
-        tool_choice=read_tool_choice(fields),
+        tools=tools,
+        tool_choice=read_tool_choice(fields, tools),
         parallel_tool_calls=fields.flag("parallel_tool_calls"),
         response_format=read_response_format(text, "format"),
         reasoning_effort=reasoning.text("effort", empty=False),
+        effort_at=reasoning.at("effort"),
         extra=extra,
     )
     return options, tuple(f"{name}: not known here and ignored." for name in ignored)
@@ -117,6 +130,9 @@ class _Turns:
 
 def _read_item(item: Fields, turns: _Turns) -> None:
     kind = item.text("type") or ("message" if item.has("role") else None)
+    known = _ITEMS.get(kind)
+    if known is not None and not known.issuperset(item.members):
+        item.lose_rest(known)
     match kind:
         case "message":
             role = item.choice("role", ROLES[:-1], required=True)
@@ -127,20 +143,23 @@ def _read_item(item: Fields, turns: _Turns) -> None:
                 turns.add(Message(role=cast(Role, role), content=content))
         case "reasoning":
             turns.parts += _read_reasoning(item)
-        case "function_call":
+        case "function_call" | "custom_tool_call":
             call_id = item.text("call_id", required=True, empty=False)
             name = item.text("name", required=True, empty=False)
-            arguments = read_arguments(item)
+            if name is not None and (group := item.text("namespace")):
+                name = flat_name(group, name)
+            is_text = kind == "custom_tool_call"
+            arguments = write_arguments(item.text("input") or "") if is_text else read_arguments(item)
             if call_id is not None and name is not None:
                 turns.calls.append(ToolCall(id=call_id, name=name, arguments=arguments, signature=read_signature(item)))
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             call_id = item.text("call_id", required=True, empty=False)
             turns.add(Message(role="tool", content=read_content(item, "output", empty=True), tool_call_id=call_id))
         case None:
             item.complain("type", "is required")
         case _:
-            known = "message, reasoning, function_call, function_call_output"
-            item.complain("type", f"{kind} cannot be passed to other providers' models; known here are {known}")
+            names = ", ".join(filter(None, _ITEMS))
+            item.complain("type", f"{kind} cannot be passed to other providers' models; known here are {names}")
 
 
 def _read_reasoning(item: Fields) -> list[ReasoningPart]:
@@ -150,13 +169,15 @@ def _read_reasoning(item: Fields) -> list[ReasoningPart]:
     if proof.startswith(REDACTED):
         return [ReasoningPart(redacted=proof[len(REDACTED) :])]
     # A proof that is not of our writing is of no use to any other provider.
+    if proof and not proof.startswith(SIGNED):
+        item.lose("encrypted_content")
     signature = proof[len(SIGNED) :] if proof.startswith(SIGNED) else None
     text = "\n\n".join(filter(None, texts))
     return [ReasoningPart(text=text, signature=signature)] if text or signature else []
 
 
-def echo_request(fields: Fields, chat: ChatRequest) -> dict[str, Any]:
-    """Give those members of the request that the answer repeats."""
+def echo_request(fields: Fields, chat: ChatRequest, names: ToolNames) -> dict[str, Any]:
+    """Give those members of the request that the answer repeats, the tools in the form that the client knows."""
     options = chat.options
     text = fields.get("text") if isinstance(fields.get("text"), dict) else {}
     effort = options.reasoning_effort
@@ -172,17 +193,27 @@ def echo_request(fields: Fields, chat: ChatRequest) -> dict[str, Any]:
         "temperature": options.temperature,
         "text": {**text, "format": text.get("format") or {"type": "text"}},
         "tool_choice": fields.get("tool_choice") or "auto",
-        "tools": [
-            {
-                "type": "function",
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.parameters,
-                "strict": tool.strict,
-            }
-            for tool in options.tools
-        ],
+        "tools": _echo_tools(fields, options.tools, names),
         "top_p": options.top_p,
         "truncation": "disabled",
         "user": options.user,
     }
+
+
+def _echo_tools(fields: Fields, tools: Sequence[Tool], names: ToolNames) -> list[dict[str, Any]]:
+    others = [
+        item
+        for item in fields.items("tools")
+        if item.get("type") in ("custom", "namespace") and "input_schema" not in item
+    ]
+    return [
+        {
+            "type": "function",
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+            "strict": tool.strict,
+        }
+        for tool in tools
+        if tool.name not in names.custom and tool.name not in names.grouped
+    ] + others

@@ -8,14 +8,14 @@ import msgspec
 from gateway.dialects import embeddings, errors, models, sse
 from gateway.dialects.base import Head, Parsed, all_warnings, openai_usage
 from gateway.dialects.errors import Failure
-from gateway.dialects.openai_messages import (
+from gateway.dialects.openai_answers import (
     EmptyCalls,
     Thoughts,
-    read_messages,
     write_call_delta,
     write_reasoning_details,
     write_tool_call,
 )
+from gateway.dialects.openai_messages import read_messages
 from gateway.dialects.openai_options import read_options
 from gateway.dialects.reading import Fields, open_body
 from gateway.messages.chat import (
@@ -80,7 +80,7 @@ def parse(body: bytes) -> Parsed | EmbeddingsCall | ModelsCall:
             options=read_options(options, ("stream", "stream_options")),
             stream=bool(wished if stream is None else stream),
         )
-        call = Parsed(chat=chat, provider=provider, warnings=warnings)
+        call = Parsed(chat=chat, provider=provider, warnings=warnings + fields.warnings())
     else:
         call = ModelsCall(provider=provider)
     fields.check()

@@ -97,6 +97,7 @@ class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Generation options under OpenAI's names; None was not given.
 
+    `effort_at` is where the client has given `reasoning_effort`, since every dialect has another name for it.
     `extra` holds what OpenAI has no name for (`top_k`, `num_ctx`, `keep_alive`, `thinking`, …): a provider takes
     what it knows and names the rest in its warnings.
     """
@@ -118,6 +119,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     reasoning_effort: str | None = None
+    effort_at: str = "reasoning_effort"
     extra: dict[str, Any] = {}
 
 

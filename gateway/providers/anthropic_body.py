@@ -18,7 +18,7 @@ from gateway.messages.chat import (
 )
 from gateway.providers import lenient, proofs
 from gateway.providers.leftovers import left_out, unknown_marks, unknown_options
-from gateway.providers.reasoning import WISH_NAMES, budget_of, effort_of, wish_of
+from gateway.providers.reasoning import WISH_NAMES, budget_of, understood_wish
 
 DEFAULT_MAX_TOKENS = 4096
 """Anthropic demands a limit; this is what a request without one gets, thinking not counted."""
@@ -233,13 +233,15 @@ def _write_sampling(body: dict[str, Any], chat: ChatRequest, warnings: list[str]
 
 def _write_thinking(body: dict[str, Any], chat: ChatRequest, warnings: list[str]) -> None:
     options, thinking = chat.options, chat.options.extra.get("thinking")
-    wish = wish_of(options)
+    wish = understood_wish(options, objects=False)
     if wish is None:
         return
     with_budget = version_of(chat.model) <= _LAST_WITH_BUDGETS
-    if options.reasoning_effort not in {None, "none"} and not with_budget:
-        effort = _EFFORTS.get(effort_of(wish), effort_of(wish))
+    if wish.effort not in {None, "none"} and not with_budget:
+        effort = _EFFORTS.get(wish.effort or "", wish.effort)
         body["output_config"] = {"effort": effort, **lenient.mapping(body.get("output_config"))}
+    elif options.reasoning_effort is not None and isinstance(thinking, dict):
+        warnings.append(f"{options.effort_at}: left out beside thinking, which says more")
     if isinstance(thinking, dict):
         body["thinking"] = thinking
     elif not wish.enabled:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from gateway.messages.chat import ChatRequest, ImagePart, Message, Options, Part, ReasoningPart, TextPart, ToolCall
 from gateway.providers import lenient, proofs
-from gateway.providers.leftovers import has_cache_control, left_out, unknown_marks, unknown_options
-from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, budget_of, effort_of, wish_of
+from gateway.providers.leftovers import has_cache_control, left_out, unknown_marks, unknown_options, unknown_strictness
+from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, budget_of, effort_of, understood_wish
 from gateway.providers.schemas import inline_references
 from gateway.providers.tool_calls import called_names
 
@@ -48,6 +48,7 @@ _UNSIGNED = "skip_thought_signature_validator"
 def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Give the body of the request and the warnings about what was left out."""
     warnings = unknown_options(chat, _NAME, ("logit_bias", "user", "parallel_tool_calls")) + unknown_marks(chat, _NAME)
+    warnings += unknown_strictness(chat, _NAME)
     if has_cache_control(chat):
         warnings.append(left_out("cache_control", _NAME))
     if any(_is_left_out(part) for message in chat.messages for part in message.content):
@@ -57,7 +58,7 @@ def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     if system and contents:
         body["systemInstruction"] = {"parts": system}
     _write_tools(body, chat.options)
-    config = _config(chat)
+    config = _config(chat, warnings)
     for name, value in chat.options.extra.items():
         if name in _CONFIG_EXTRAS or name in _CONFIG_EXTRAS.values():
             config[_CONFIG_EXTRAS.get(name, name)] = value
@@ -174,7 +175,7 @@ def _write_tools(body: dict[str, Any], options: Options) -> None:
         body["toolConfig"] = {"functionCallingConfig": calling}
 
 
-def _config(chat: ChatRequest) -> dict[str, Any]:
+def _config(chat: ChatRequest, warnings: list[str]) -> dict[str, Any]:
     options = chat.options
     given = {name: getattr(options, name) for name in _RENAMED}
     config: dict[str, Any] = {_RENAMED[name]: value for name, value in given.items() if value is not None}
@@ -185,9 +186,11 @@ def _config(chat: ChatRequest) -> dict[str, Any]:
         config["responseMimeType"] = "application/json"
         if wanted.kind == "json_schema":
             config["responseJsonSchema"] = inline_references(wanted.schema or {"type": "object"})
-    wish = wish_of(options)
+    wish = understood_wish(options)
     if wish is not None:
         config["thinkingConfig"] = dict(_thinking(chat.model, wish))
+        if not wish.enabled and _THINKS_IN_LEVELS.match(chat.model):
+            warnings.append(f"reasoning: {chat.model} cannot be kept from thinking, it thinks as little as it can")
     return config
 
 

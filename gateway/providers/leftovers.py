@@ -43,6 +43,11 @@ def has_cache_control(chat: ChatRequest) -> bool:
     return any(part.cache_control for part in parts) or any(tool.cache_control for tool in chat.options.tools)
 
 
+def is_hidden(thoughts: Iterable[ReasoningPart]) -> bool:
+    """Whether some of the reasoning can be read only by the provider which has hidden it."""
+    return any(part.redacted is not None for part in thoughts)
+
+
 def has_image_detail(chat: ChatRequest) -> bool:
     """Whether an image asks for more or less detail than the provider would look at by itself."""
     parts = (part for message in chat.messages for part in message.content)
@@ -52,6 +57,11 @@ def has_image_detail(chat: ChatRequest) -> bool:
 def has_names(chat: ChatRequest) -> bool:
     """Whether a message names its author; the name of a tool's result is another matter."""
     return any(message.name and message.role != "tool" for message in chat.messages)
+
+
+def unknown_strictness(chat: ChatRequest, vendor: str) -> list[str]:
+    """Name `strict`, where a tool asks that its schema be kept to and the provider cannot be made to."""
+    return [left_out("strict of a tool", vendor)] if any(tool.strict for tool in chat.options.tools) else []
 
 
 def unknown_marks(chat: ChatRequest, vendor: str) -> list[str]:

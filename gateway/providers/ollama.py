@@ -38,13 +38,15 @@ from gateway.providers.failures import openai_complaint, plain_complaint, raise_
 from gateway.providers.framing import NdjsonDecoder
 from gateway.providers.leftovers import (
     has_cache_control,
+    is_hidden,
     left_out,
     one_answer_only,
     texts_only,
     unknown_marks,
     unknown_options,
+    unknown_strictness,
 )
-from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, wish_of
+from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, understood_wish
 from gateway.providers.tool_calls import called_names, made_up_id
 
 _NAME = "ollama"
@@ -84,7 +86,7 @@ class Ollama:
         """Write the chat for `/api/chat`; an image that is only an address is refused, naming the message."""
         one_answer_only(chat, _NAME)
         warnings = unknown_options(chat, _NAME, ("logit_bias", "user", "parallel_tool_calls"))
-        warnings += unknown_marks(chat, _NAME)
+        warnings += unknown_marks(chat, _NAME) + unknown_strictness(chat, _NAME)
         if has_cache_control(chat):
             warnings.append(left_out("cache_control", _NAME))
         body: dict[str, Any] = {"model": chat.model, "messages": _messages(chat.messages, warnings)}
@@ -210,9 +212,11 @@ def _messages(messages: Sequence[Message], warnings: list[str]) -> list[dict[str
         texts = [part.text for part in message.content if isinstance(part, TextPart)]
         role = "system" if message.role == "developer" else message.role
         entry: dict[str, Any] = {"role": role, "content": "\n".join(texts)}
-        thought = "".join(part.text for part in message.content if isinstance(part, ReasoningPart))
-        if thought:
+        thoughts = [part for part in message.content if isinstance(part, ReasoningPart)]
+        if thoughts and (thought := "".join(part.text for part in thoughts)):
             entry["thinking"] = thought
+        if thoughts and is_hidden(thoughts):
+            warnings.append(left_out("hidden reasoning of earlier turns", _NAME))
         images = [_image(part, place) for part in message.content if isinstance(part, ImagePart)]
         if images:
             entry["images"] = images
@@ -283,7 +287,7 @@ def _write_options(body: dict[str, Any], chat: ChatRequest, warnings: list[str])
     wanted = given.response_format
     if wanted is not None and wanted.kind != "text":
         body["format"] = (wanted.schema or {"type": "object"}) if wanted.kind == "json_schema" else "json"
-    wish = wish_of(given)
+    wish = understood_wish(given)
     if wish is not None:
         body["think"] = _think(wish)
     known = _OPTIONS | _BESIDE_OPTIONS | WISH_NAMES

@@ -20,7 +20,7 @@ from gateway.messages.chat import (
     Tool,
     ToolChoice,
 )
-from gateway.providers.leftovers import has_cache_control, left_out, one_answer_only
+from gateway.providers.leftovers import has_cache_control, is_hidden, left_out, one_answer_only
 from gateway.providers.reasoning import WISH_NAMES, effort_of, wish_of
 
 _SAME_NAME = (
@@ -195,12 +195,21 @@ def _message(message: Message, profile: Profile, warnings: list[str]) -> dict[st
             for call in message.tool_calls
         ]
         written["content"] = written["content"] or None
-    thought = "".join(part.text for part in message.content if isinstance(part, ReasoningPart))
+    if thoughts := [part for part in message.content if isinstance(part, ReasoningPart)]:
+        _write_thoughts(written, thoughts, profile, warnings)
+    return written
+
+
+def _write_thoughts(
+    written: dict[str, Any], thoughts: Sequence[ReasoningPart], profile: Profile, warnings: list[str]
+) -> None:
+    thought = "".join(part.text for part in thoughts)
     if thought and profile.hands_back_reasoning:
         written["reasoning_content"] = thought
     elif thought:
         warnings.append(left_out("reasoning of earlier turns", profile.name))
-    return written
+    if is_hidden(thoughts):
+        warnings.append(left_out("hidden reasoning of earlier turns", profile.name))
 
 
 def _proof(signature: str | None, profile: Profile) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.errors import Detail, InvalidRequest
 from gateway.messages.chat import Options
 from gateway.providers import lenient
 
@@ -9,6 +10,8 @@ WISH_NAMES = frozenset({"thinking", "think"})
 """The extras that say it: Anthropic's `thinking`, Ollama's `think`."""
 
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "max": 32768}
+_EFFORTS = ("none", *_BUDGETS)
+_MODES = ("enabled", "adaptive", "disabled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,28 @@ def wish_of(options: Options) -> ReasoningWish | None:
     if options.reasoning_effort is not None:
         return ReasoningWish(enabled=options.reasoning_effort != "none", effort=options.reasoning_effort)
     return None
+
+
+def understood_wish(options: Options, *, objects: bool = True) -> ReasoningWish | None:
+    """Read the wish for a vendor in whose words it has to be put; `InvalidRequest` naming what nobody understands.
+
+    With `objects` false an object under `thinking` is not judged, since the vendor gets it as it is.
+    """
+    if options.reasoning_effort is not None and options.reasoning_effort not in _EFFORTS:
+        raise _not_understood(options.effort_at, "one of")
+    for name in WISH_NAMES & options.extra.keys():
+        value = options.extra[name]
+        known = value is None or value == "" or isinstance(value, bool) or value in _EFFORTS
+        if isinstance(value, dict) and name == "thinking":
+            budget = value.get("budget_tokens")
+            known = not objects or (value.get("type", "enabled") in _MODES and isinstance(budget, int | None))
+        if not known:
+            raise _not_understood(name, "true, false, or one of")
+    return wish_of(options)
+
+
+def _not_understood(field: str, kinds: str) -> InvalidRequest:
+    return InvalidRequest.naming([Detail(field, f"must be {kinds} {', '.join(_EFFORTS)}")])
 
 
 def effort_of(wish: ReasoningWish) -> str:

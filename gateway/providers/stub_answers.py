@@ -260,7 +260,8 @@ def _thought(request: dict[str, Any], messages: list[dict[str, Any]]) -> str:
 
 def _tool_to_call(request: dict[str, Any], messages: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Find the tool to call: the one named, or the first when tools are required; never right after a result."""
-    tools = [lenient.mapping(lenient.mapping(tool).get("function")) for tool in lenient.sequence(request.get("tools"))]
+    given = [lenient.mapping(tool).get("function") for tool in lenient.sequence(request.get("tools"))]
+    tools = [tool for tool in given if isinstance(tool, dict)]
     choice = request.get("tool_choice")
     if not tools or choice == "none" or messages[-1].get("role") == "tool":
         return None

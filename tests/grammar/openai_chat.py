@@ -14,28 +14,31 @@ class _Calls:
         self.report = report
         self.arguments: dict[int, str] = {}
         self.ids: set[str] = set()
+        self.free: set[int] = set()  # calls of tools that take free text
 
     def take(self, call: Any) -> None:
         expect = self.report.expect
         index = call.get("index") if isinstance(call, dict) else None
         if not expect(type(index) is int, "a tool call delta without index"):
             return
-        function = call.get("function") or {}
+        function = call.get("function") or call.get("custom") or {}
         if index not in self.arguments:
             expect(index == len(self.arguments), f"tool call {index} begins out of order")
             expect(isinstance(call.get("id"), str) and call["id"], f"tool call {index} begins without id")
             expect(call.get("id") not in self.ids, f"tool call {index} has the id of another")
-            expect(call.get("type") == "function", f"tool call {index} begins without type")
+            expect(call.get("type") in ("function", "custom"), f"tool call {index} begins without type")
+            if call.get("type") == "custom":
+                self.free.add(index)
             expect(function.get("name"), f"tool call {index} begins without name")
             self.ids.add(str(call.get("id")))
-        piece = function.get("arguments")
+        piece = function.get("input" if index in self.free else "arguments")
         expect(isinstance(piece, str), f"arguments of tool call {index} are no string")
         self.arguments[index] = self.arguments.get(index, "") + (piece if isinstance(piece, str) else "")
 
     def end(self, reason: str) -> None:
         self.report.expect(reason != "tool_calls" or self.arguments, "finish reason tool_calls without a call")
         for index, arguments in self.arguments.items():
-            whole = reason in ("length", "content_filter") or is_json(arguments)
+            whole = index in self.free or reason in ("length", "content_filter") or is_json(arguments)
             self.report.expect(whole, f"arguments of tool call {index} are not JSON: {arguments!r}")
 
 

@@ -7,7 +7,8 @@ from tests.grammar.framing import Event, Report, has_numbers, is_json, load_obje
 
 ENDS = {"response.completed": "completed", "response.incomplete": "incomplete", "response.failed": "failed"}
 PARTS = {"message": {"output_text": "text", "refusal": "refusal"}, "reasoning": {"summary_text": "text"}}
-ITEMS = {"message", "reasoning", "function_call"}
+CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+ITEMS = {"message", "reasoning", *CALLS}
 
 
 class _Item:
@@ -97,10 +98,12 @@ class _Response:
             "refusal.delta": self._grow,
             "reasoning_summary_text.delta": self._grow,
             "function_call_arguments.delta": self._grow,
+            "custom_tool_call_input.delta": self._grow,
             "output_text.done": self._tell,
             "refusal.done": self._tell,
             "reasoning_summary_text.done": self._tell,
             "function_call_arguments.done": self._tell,
+            "custom_tool_call_input.done": self._tell,
             "content_part.done": self._close_part,
             "reasoning_summary_part.done": self._close_part,
         }
@@ -118,14 +121,14 @@ class _Response:
 
     def _grow(self, item: _Item, data: dict[str, Any]) -> None:
         expect, delta = self.report.expect, data.get("delta")
-        expect(item.part is not None or item.kind == "function_call", "a delta outside a part")
+        expect(item.part is not None or item.kind in CALLS, "a delta outside a part")
         expect(not item.told, "a delta after the text was told in full")
         if expect(isinstance(delta, str), "delta is no string"):
             item.text += str(delta)
 
     def _tell(self, item: _Item, data: dict[str, Any]) -> None:
         expect = self.report.expect
-        whole = next((data[name] for name in ("text", "refusal", "arguments") if name in data), None)
+        whole = next((data[name] for name in ("text", "refusal", *CALLS.values()) if name in data), None)
         expect(whole == item.text, f"told {whole!r}, but the deltas were {item.text!r}")
         item.told = True
 
@@ -141,11 +144,11 @@ class _Response:
         expect = self.report.expect
         expect(item.part is None, "an item ends with a part open")
         expect((final.get("id"), final.get("type")) == (item.id, item.kind), "an item ends as another one")
-        if item.kind == "function_call":
+        if item.kind in CALLS:
             same = all(final.get(name) == item.item.get(name) and final.get(name) for name in ("call_id", "name"))
             expect(same, "a call without call_id and name, or they change")
-            expect(item.told and final.get("arguments") == item.text, "a call ends with other arguments")
-            whole = final.get("status") == "incomplete" or is_json(item.text)
+            expect(item.told and final.get(CALLS[item.kind]) == item.text, "a call ends with other arguments")
+            whole = item.kind != "function_call" or final.get("status") == "incomplete" or is_json(item.text)
             expect(whole, f"arguments are not JSON: {item.text!r}")
         name = "summary" if item.kind == "reasoning" else "content"
         texts = [part.get("text", part.get("refusal")) for part in final.get(name) or []]

@@ -2,7 +2,8 @@
 
 A file holds one family: its `tag`, the form of its `errors`, its `schemas`, and its `operations` under `METHOD /path`,
 where `{prefix}` stands for API_PREFIX. Of an operation it says what is special: `request`, `answer`, `stream`,
-`statuses`; what follows from who may use an endpoint is added here. HEAD goes with every GET and is not listed.
+`statuses`, and under `paths`, by method, an example of each parameter of its path; what follows from who may use an
+endpoint is added here. HEAD goes with every GET and is not listed.
 """
 
 import copy
@@ -129,7 +130,10 @@ def _write_operation(
         "operationId": f"{method.lower()}_{slug}",
         "summary": described["summary"],
         "description": described.get("description", "") + (f"\n\nScope: `{access.scope}`." if access.scope else ""),
-        "parameters": [*_write_path_parameters(shown, settings), *copy.deepcopy(described.get("parameters", []))],
+        "parameters": [
+            *_write_path_parameters(shown, settings, described.get("paths", {}).get(method, {})),
+            *copy.deepcopy(described.get("parameters", [])),
+        ],
         "responses": _write_answers(described, endpoint),
         "security": [],
     }
@@ -141,22 +145,23 @@ def _write_operation(
     return operation
 
 
-def _write_path_parameters(shown: str, settings: Settings) -> list[dict[str, Any]]:
+def _write_path_parameters(shown: str, settings: Settings, examples: dict[str, str]) -> list[dict[str, Any]]:
     parameters = []
     for name in re.findall(r"{(\w+)}", shown):
         schema: dict[str, Any] = {"type": "string", "minLength": 1}
         if name == "provider":
             schema = {"type": "string", "enum": list(settings.providers)}
-        parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
+        parameter = {"name": name, "in": "path", "required": True, "schema": schema}
+        parameters.append({**parameter, "example": examples[name]} if name in examples else parameter)
     return parameters
 
 
 def _write_body(described: dict[str, Any]) -> dict[str, Any]:
+    named = {name: {"value": value} for name, value in described.get("examples", {}).items()}
+    examples = {"examples": named} if named else {}
     if described["request"] == "any":
-        return {"required": False, "content": {"*/*": {}}}
-    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE + described["request"]}}
-    if "examples" in described:
-        content["examples"] = {name: {"value": value} for name, value in described["examples"].items()}
+        return {"required": False, "content": {"*/*": examples}}
+    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE + described["request"]}, **examples}
     return {"required": True, "content": {"application/json": content}}
 
 

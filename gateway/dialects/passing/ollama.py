@@ -45,8 +45,8 @@ class OllamaPassage:
 
     def asks(self, body: bytes) -> bool:
         """Tell whether a request has messages; without any it only loads its model."""
-        messages = envelopes.read(body, content=None).members.get("messages", memoryview(b"null"))
-        return bytes(messages).translate(None, b" \t\r\n") not in (b"null", b"[]")
+        envelopes.read(body, content=None)
+        return envelopes.asks(body)
 
     def write_request(self, envelope: Envelope, model: str) -> bytes:
         """Put in the provider's name of the model."""

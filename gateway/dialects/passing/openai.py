@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -12,8 +12,8 @@ from gateway.dialects.envelope import Envelope
 from gateway.dialects.errors import Failure
 from gateway.dialects.passing.base import Seen
 from gateway.dialects.passing.frames import data_of, sse_cutter
-from gateway.dialects.reading import decode
 from gateway.errors import UnusableAnswer
+from gateway.messages.chat import Usage
 from gateway.providers import lenient
 from gateway.providers.failures import raise_error_in
 from gateway.providers.openai_reply import read_usage
@@ -34,7 +34,38 @@ class _Choice(msgspec.Struct):
     finish_reason: str
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: Count | msgspec.UnsetType | None = msgspec.UNSET
+    cache_write_tokens: Count | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    """The counts as OpenAI writes them; what others write is for `read_usage`."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: Count | None = None
+
+
 class _Reply(msgspec.Struct):
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[_Choice]
+    usage: _Usage
+
+
+class _LooseReply(msgspec.Struct):
     id: str
     object: str
     created: int
@@ -70,6 +101,7 @@ class _Chunk(msgspec.Struct):
 
 
 _read_reply = msgspec.json.Decoder(_Reply).decode
+_read_loose_reply = msgspec.json.Decoder(_LooseReply).decode
 _read_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
@@ -86,22 +118,29 @@ class OpenAIPassage:
         """Put in the provider's name of the model; of a stream the usage is always asked for."""
         changes: dict[str, Any] = {} if model == envelope.model else {"model": model}
         if envelope.stream and not envelope.include_usage:
-            given = envelope.members.get("stream_options")
-            options = decode(bytes(given)) if given is not None else None
-            changes["stream_options"] = {**(options or {}), "include_usage": True}
+            changes["stream_options"] = {**(envelope.stream_options or {}), "include_usage": True}
         return envelopes.rewrite(envelope, changes) if changes else envelope.body
 
     def look(self, body: bytes) -> Seen | None:
         """Look at a whole answer; one with an empty message and no call has to be judged anew."""
+        reply: _Reply | _LooseReply
         try:
             reply = _read_reply(body)
+            usage: Usage | None = _take_usage(reply.usage)
         except (ValueError, RecursionError):
+            try:
+                reply = _read_loose_reply(body)
+            except (ValueError, RecursionError):
+                return None
+            usage = read_usage(reply.usage)
+        if not reply.choices:
             return None
-        if not reply.choices or any(_is_empty(choice.message) for choice in reply.choices):
-            return None
+        for choice in reply.choices:
+            if not choice.message.tool_calls and choice.message.content == NULL:
+                return None
         seen = Seen()
         seen.begun = True
-        seen.usage = read_usage(reply.usage)
+        seen.usage = usage
         seen.finish_reason = reply.choices[0].finish_reason
         return seen
 
@@ -123,8 +162,18 @@ class OpenAIPassage:
         return OpenAIStream(include_usage=envelope.include_usage)
 
 
-def _is_empty(message: _Message) -> bool:
-    return not message.tool_calls and message.content == NULL
+def _take_usage(counts: _Usage) -> Usage:
+    details = counts.prompt_tokens_details
+    cached = details.cached_tokens if details else msgspec.UNSET
+    return Usage(
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        cached_tokens=counts.prompt_cache_hit_tokens if cached is msgspec.UNSET else cached,
+        cache_write_tokens=details.cache_write_tokens if details else None,
+        reasoning_tokens=counts.completion_tokens_details.reasoning_tokens
+        if counts.completion_tokens_details
+        else None,
+    )
 
 
 class OpenAIStream:

@@ -20,6 +20,7 @@ from gateway.api import openapi
 from gateway.app import list_endpoints
 from gateway.configuration import load
 from tests.gateway.serving import GATEWAY_KEY, gateway
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
@@ -133,7 +134,7 @@ def try_all(written: dict[str, Any], url: str, key: str | None, examples: int) -
         @settings(EXAMPLES, max_examples=examples)
         @given(case=found.ok().as_strategy())
         def try_one(case: Any) -> None:
-            answer = case.call(base_url=url, timeout=10, headers=headers)
+            answer = case.call(base_url=url, timeout=PATIENCE, headers=headers)
             assert answer.status_code != 500, (case.as_curl_command(), answer.text)
             case.validate_response(answer, checks=CHECKS)
 

@@ -44,6 +44,45 @@ def test_any_body_is_rewritten_as_an_editor_would(
     assert json.loads(envelope.rewrite(read, changes)) == {**members, **changes}
 
 
+@given(
+    members=st.dictionaries(NAMES, VALUES), indent=st.sampled_from([None, 0]), ascii_only=st.booleans(),
+    model=VALUES, messages=VALUES, stream=st.none() | st.booleans() | st.text(), escaped=st.booleans(),
+)  # fmt: skip
+def test_a_glance_sees_what_a_close_look_sees(
+    members: dict[str, Any], indent: int | None, ascii_only: bool, model: Any, messages: Any, stream: Any, escaped: bool
+) -> None:
+    members |= {"model": model, "messages": messages, "stream": stream}
+    body = json.dumps(members, indent=indent, ensure_ascii=ascii_only).encode()
+    if escaped:
+        body = body.replace(b'"model"', b'"mod\\u0065l"')
+    seen = envelope._read_at_a_glance(body, "messages", False)
+    if seen is not None:
+        looked = envelope._read_closely(body, "messages", False)
+        assert (seen.model, seen.stream, seen.include_usage) == (looked.model, looked.stream, looked.include_usage)
+        assert json.loads(envelope.rewrite(seen, {"model": "other"})) == {**members, "model": "other"}
+
+
+@pytest.mark.parametrize(
+    ("body", "glance"),
+    [
+        (b'{"model":"a","messages":[1]}', True),
+        (
+            b'{"messages" : [ {"role":"user","content":"\\"model\\" and \\u0142"} ], "model":"a","stream":true}',
+            True,
+        ),
+        (b'{"model":"a","messages":[1],"model":"b"}', False),
+        (b'{"model":"a","messages":[1],"stream":true,"stream":false}', False),
+        (b'{"model":"a","messages":[1],"mod\\u0065l":"b"}', False),
+        (b'{"model":"a","messages":[1],"stream\\u005foptions":{}}', False),
+        (b'{"metadata":{"model":"a"},"messages":[1]}', False),
+        (b'{"model":"","messages":[1]}', False),
+        (b'{"model":"a","messages":[]}', False),
+    ],
+)
+def test_only_a_body_that_can_be_read_in_one_way_is_read_at_a_glance(body: bytes, glance: bool) -> None:
+    assert (envelope._read_at_a_glance(body, "messages", False) is not None) is glance
+
+
 def test_what_streams_is_said_by_the_body_or_else_by_the_dialect() -> None:
     plain = b'{"model":"m","messages":[1]}'
     assert envelope.read(plain, stream=True).stream

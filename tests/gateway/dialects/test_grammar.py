@@ -207,6 +207,20 @@ RESPONSES: dict[str, dict[str, Any]] = {
 }
 
 
+CALL = {"id": "ctc", "type": "custom_tool_call", "status": "in_progress", "call_id": "1", "name": "t", "input": ""}
+CALLED = {**CALL, "status": "completed", "input": "a"}
+AT_CALL = {"item_id": "ctc", "output_index": 0}
+FREE: dict[str, dict[str, Any]] = {
+    "created": RESPONSES["created"],
+    "in_progress": RESPONSES["in_progress"],
+    "added": {"type": "response.output_item.added", "output_index": 0, "item": CALL},
+    "delta": {"type": "response.custom_tool_call_input.delta", **AT_CALL, "delta": "a"},
+    "told": {"type": "response.custom_tool_call_input.done", **AT_CALL, "input": "a"},
+    "done": {"type": "response.output_item.done", "output_index": 0, "item": CALLED},
+    "completed": {"type": "response.completed", "response": {**RESPONSE, "status": "completed", "output": [CALLED]}},
+}
+
+
 def numbered(*payloads: dict[str, Any]) -> bytes:
     return named(*({**payload, "sequence_number": place} for place, payload in enumerate(payloads)))
 
@@ -220,6 +234,14 @@ def test_a_good_response_stream_passes() -> None:
     assert check_openai_responses(responses()) == []
     error = {"type": "error", "code": "c", "message": "m", "param": None}
     assert check_openai_responses(numbered(*list(RESPONSES.values())[:4], error)) == []
+
+
+def test_a_call_with_free_text_passes_and_one_without_its_events_is_seen() -> None:
+    assert check_openai_responses(numbered(*FREE.values())) == []
+    for name in FREE:
+        assert check_openai_responses(numbered(*(event for key, event in FREE.items() if key != name))), name
+    other = {**FREE, "done": {**FREE["done"], "item": {**CALLED, "input": "b"}}}
+    assert check_openai_responses(numbered(*other.values()))
 
 
 @pytest.mark.parametrize("name", RESPONSES)

@@ -239,7 +239,7 @@ def test_parts_that_no_translation_can_carry_are_refused(kind: str) -> None:
 
 def test_tools_that_no_translation_can_carry_are_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"tools\[0\]\.type"):
-        parse(tools=[{"type": "custom", "custom": {"name": "grammar"}}])
+        parse(tools=[{"type": "functoin", "function": {"name": "f"}}])
 
 
 def test_every_parameter_of_the_reference_is_accepted_and_none_is_lost() -> None:

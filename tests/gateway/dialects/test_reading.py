@@ -182,7 +182,7 @@ def test_json_as_deep_as_allowed_and_characters_as_escapes_are_read() -> None:
 def test_all_complaints_are_gathered_with_their_paths() -> None:
     body = {"model": "", "messages": [{"role": "bot"}, 3, {"role": "user", "content": [{"type": "image_url"}]}]}
     with pytest.raises(InvalidRequest) as refused:
-        openai_chat.parse(json.dumps({**body, "temperature": "hot", "tools": [{"type": "web_search"}]}).encode())
+        openai_chat.parse(json.dumps({**body, "temperature": "hot", "tools": [{"type": "zzz"}]}).encode())
     fields = {detail.field for detail in refused.value.details}
     expected = {"model", "messages[0].role", "messages[1]", "messages[2].content[0].image_url"}
     assert fields == expected | {"temperature", "tools[0].type"}
