@@ -15,6 +15,8 @@ from typing import Any
 from sanic import Sanic
 from sanic.server import HttpProtocol
 
+from gateway.http1 import QuickHttpProtocol
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS = 0.05
 
@@ -50,7 +52,7 @@ def drain_at_stop(app: Sanic[Any, Any]) -> type[HttpProtocol]:
     connections: set[HttpProtocol] = set()
     draining: list[asyncio.Task[None]] = []
 
-    class Tracked(HttpProtocol):
+    class Tracked(QuickHttpProtocol):
         __slots__ = ()
 
         def connection_made(self, transport: Any) -> None:

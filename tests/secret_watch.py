@@ -17,6 +17,7 @@ import pytest
 from sanic.server import HttpProtocol
 
 from gateway.api.services import Services
+from gateway.http1 import QuickHttpProtocol
 from gateway.settings import Settings
 from gateway.telemetry.logs import TextFormatter
 
@@ -99,7 +100,7 @@ class _Heard:
 def heard(told: SecretWatch = watch) -> type[HttpProtocol]:
     """Make the protocol that a gateway is served with, so that all it sends is searched."""
 
-    class Heard(HttpProtocol):
+    class Heard(QuickHttpProtocol):
         __slots__ = ()
 
         def connection_made(self, transport: Any) -> None:

@@ -28,11 +28,14 @@ def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | 
     None when there is none; `Unauthorized` when one place holds two different ones. Header names are looked up in
     lower case.
     """
-    bearer = None
-    scheme, _, rest = (_only(headers, "authorization") or "").strip().partition(" ")
-    if scheme.lower() == "bearer":
-        bearer = rest.strip()
-    found = bearer or _only(headers, "x-api-key")
+    found = None
+    authorization = _only(headers, "authorization")
+    if authorization:
+        scheme, _, rest = authorization.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            found = rest.strip()
+    if not found:
+        found = _only(headers, "x-api-key")
     if not found and path.startswith(_GEMINI_PATHS):
         found = _only(headers, "x-goog-api-key")
         if not found and "key=" in query:
@@ -44,10 +47,13 @@ def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | 
 
 
 def _only(headers: Mapping[str, str], name: str) -> str | None:
-    values = headers.getall(name, ()) if hasattr(headers, "getall") else [headers.get(name)]
-    if len(values) > 1 and len(set(values)) > 1:
+    first = headers.get(name)
+    if first is None:
+        return None
+    getall = getattr(headers, "getall", None)
+    if getall is not None and len(given := getall(name)) > 1 and set(given) != {first}:
         raise refuse()
-    return values[0] if values else None
+    return first
 
 
 class Credentials:

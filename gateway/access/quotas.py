@@ -69,23 +69,37 @@ class Quotas:
 
         None when nothing is limited here, or when the storage is down. A request that is refused uses up nothing.
         """
+        if self._remote is None:
+            return self.hit_here(quota, who, own)
         notation = own or self._general.get(quota, "")
         if not notation:
             return None
-        key = f"{quota}:{who}"
         if self._rest_until and self._clock() < self._rest_until:
             self._count_unchecked()
             return None
         try:
-            if self._remote is not None:
-                tallies = await self._remote.take(key, _items(notation))
-            else:
-                tallies = self._local().take(key, _windows(notation))
-        except self._troubles() as error:
+            return _allowance(await self._remote.take(f"{quota}:{who}", _items(notation)))
+        except self._remote.troubles as error:
             self._complain(error)
             self._count_unchecked()
             return None
-        return _allowance(tallies)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether hits are counted on this machine, so that nobody has to wait: `hit_here` does as `hit` does."""
+        return self._remote is None
+
+    def hit_here(self, quota: str, who: str, own: str = "") -> Allowance | None:
+        """Do as `hit` does, at once; only where `are_here`."""
+        notation = own or self._general.get(quota, "")
+        if not notation:
+            return None
+        try:
+            return _allowance((self._counter or self._local()).take(f"{quota}:{who}", _windows(notation)))
+        except OSError as error:  # the files that workers share
+            self._complain(error)
+            self._count_unchecked()
+            return None
 
     async def close(self) -> None:
         """Give back connections and files."""
@@ -101,9 +115,6 @@ class Quotas:
             folder = self._limits.shared_dir
             self._counter = LocalCounter(self._clock) if folder is None else SharedCounter(folder, self._clock)
         return self._counter
-
-    def _troubles(self) -> tuple[type[Exception], ...]:
-        return (OSError, TimeoutError) if self._remote is None else (OSError, TimeoutError, *self._remote.troubles)
 
     def _count_unchecked(self) -> None:
         self.unchecked += 1
@@ -174,10 +185,10 @@ class _RemoteCounter:
         assert isinstance(storage, MovingWindowSupport)
         self._storage: Any = storage
         self._limiter = MovingWindowRateLimiter(self._storage)
-        self.troubles: tuple[type[Exception], ...] = (redis.exceptions.RedisError,)
+        self.troubles: tuple[type[Exception], ...] = (OSError, TimeoutError, redis.exceptions.RedisError)
 
     async def take(self, who: str, items: Sequence[RateLimitItem]) -> list[Tally]:
-        """Count a hit; errors of the storage are those of `troubles`, or a `TimeoutError`."""
+        """Count a hit; errors of the storage are those of `troubles`."""
         async with asyncio.timeout(STORAGE_SECONDS):
             fits = [len(items) == 1 or await self._limiter.test(item, who) for item in items]
             if all(fits):

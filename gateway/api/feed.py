@@ -35,7 +35,8 @@ async def follow_figures(request: GatewayRequest, span: Span | None) -> AsyncIte
     services = request.services
     waiting: Waiting = asyncio.Queue(MOST_WAITING)
     news = asyncio.Event()
-    work: list[Coroutine[Any, Any, None]] = [_tell_calls(services, waiting, news), _end(services, waiting)]
+    since = await services.calls.newest()  # before it is said that what comes now will be told
+    work: list[Coroutine[Any, Any, None]] = [_tell_calls(services, waiting, news, since), _end(services, waiting)]
     if span is not None:
         work += [_tell_figures(services, waiting, news, span), _tell_state(request, waiting)]
     else:
@@ -64,8 +65,8 @@ async def _end(services: Services, waiting: Waiting) -> None:
     await waiting.put(None)
 
 
-async def _tell_calls(services: Services, waiting: Waiting, news: asyncio.Event) -> None:
-    async with aclosing(services.calls.follow()) as told:  # type: ignore[type-var]  # an async generator at run time
+async def _tell_calls(services: Services, waiting: Waiting, news: asyncio.Event, since: tuple[int, int]) -> None:
+    async with aclosing(services.calls.follow(since)) as told:  # type: ignore[type-var]  # an async generator at run time
         async for entry in told:
             await waiting.put(_write(entry))
             news.set()

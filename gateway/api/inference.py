@@ -26,8 +26,11 @@ from gateway.routing.router import Caller
 def find_route(request: GatewayRequest, asked: str, provider: str | None = None) -> Route:
     """Find where a model leads, and refuse it if the caller's credential does not reach that far."""
     route = request.services.router.find(asked, provider)
+    caller = request.caller
+    if caller is None or caller.models is None:
+        return route
     first = route.targets[0]
-    if request.caller is not None and not request.caller.may_use(asked, first.model, f"{first.provider}:{first.model}"):
+    if not caller.may_use(asked, first.model, f"{first.provider}:{first.model}"):
         raise Forbidden(f"This credential may not use the model {asked!r}.", code="model_not_allowed")
     return route
 
@@ -65,13 +68,21 @@ def answer_json(body: Any, headers: dict[str, str] | None = None) -> HTTPRespons
 
 
 async def answer_chat(
-    request: GatewayRequest, dialect: Writer[ParsedT], parsed: ParsedT, *, shows_bare_name: bool = False
+    request: GatewayRequest,
+    dialect: Writer[ParsedT],
+    parsed: ParsedT,
+    *,
+    route: Route | None = None,
+    shows_bare_name: bool = False,
 ) -> HTTPResponse | None:
-    """Answer a parsed chat in its dialect; with `shows_bare_name` under the provider's name of the model."""
+    """Answer a parsed chat in its dialect; with `shows_bare_name` under the provider's name of the model.
+
+    `route` is where it leads, if that has been found already.
+    """
     router = request.services.router
     chat = parsed.chat
     with Recording(request, asked=chat.model, stream=chat.stream) as recording:
-        route = find_route(request, chat.model, parsed.provider)
+        route = route or find_route(request, chat.model, parsed.provider)
         recording.aimed_at(route.targets[0])
         if chat.stream:
             writing = _Writing(request, dialect, parsed, route, shows_bare_name)

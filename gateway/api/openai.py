@@ -1,5 +1,6 @@
 """OpenAI's dialect under `/v1`, and the same without `/v1` (API.md 3.3)."""
 
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,9 +23,9 @@ from gateway.messages.embeddings import EmbeddingsReply
 from gateway.routing.names import unknown_model
 
 
-async def answer_chat_completions(request: GatewayRequest) -> HTTPResponse | None:
+def answer_chat_completions(request: GatewayRequest) -> Coroutine[Any, Any, HTTPResponse | None]:
     """Chat as OpenAI's Chat Completions do."""
-    return await answer_natively(request, openai_chat, OPENAI)
+    return answer_natively(request, openai_chat, OPENAI)
 
 
 async def embed(request: GatewayRequest) -> HTTPResponse:

@@ -22,6 +22,11 @@ CLIENT_LEFT = 499  # never sent (API.md 2); nginx's number for it, in logs and m
 class Recording:
     """One call to a provider, from its parsed request to its end; recorded once, when the context is left."""
 
+    __slots__ = (
+        "_asked", "_body", "_failed", "_finished", "_first_token", "_model", "_partial", "_provider", "_request",
+        "_status", "_stream", "_usage",
+    )  # fmt: skip
+
     def __init__(self, request: GatewayRequest, *, asked: str, stream: bool = False) -> None:
         self._request = request
         self._asked = asked

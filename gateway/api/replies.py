@@ -1,6 +1,6 @@
 """Plain answers, and what every answer of the gateway has in its head (API.md 1.6, 1.7 and 1.3)."""
 
-from collections.abc import Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from sanic.response import BaseHTTPResponse, HTTPResponse
@@ -11,6 +11,7 @@ from gateway.api.origins import allowed_origin
 if TYPE_CHECKING:
     from gateway.api.services import GatewayRequest
 
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 _EXPOSED = (
     "x-request-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset, "
     "x-provider-request-id, x-should-retry"
@@ -26,17 +27,18 @@ class Reply(HTTPResponse):
 
     __slots__ = ()
 
-    @property
-    def processed_headers(self) -> Iterator[tuple[bytes, bytes]]:
-        """Give the headers as bytes."""
-        self.headers.setdefault("content-type", self.content_type)
-        return ((name.encode("ascii"), _write(f"{value}")) for name, value in self.headers.items())
-
-
-def _write(value: str) -> bytes:
-    if not value.isprintable():
-        value = BaseHTTPResponse._sanitize_header_value(value)
-    return value.encode(errors="surrogateescape")
+    def write(self, *, keep_alive: bool) -> bytes:
+        """Write all of the answer, as HTTP/1.1 has it."""
+        headers = self.headers
+        headers.setdefault("content-type", self.content_type)
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        if not "".join(lines).isprintable():
+            clean = BaseHTTPResponse._sanitize_header_value
+            lines = [f"{name}: {clean(f'{value}')}" for name, value in headers.items()]
+        body = self.body or b""
+        connection = "keep-alive" if keep_alive else "close"
+        lines.append(f"content-length: {len(body)}\r\nconnection: {connection}\r\n\r\n")
+        return b"%b%b%b" % (_STATUS_LINES[self.status], "\r\n".join(lines).encode(errors="surrogateescape"), body)
 
 
 def complete(request: "GatewayRequest", response: BaseHTTPResponse) -> None:

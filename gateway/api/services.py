@@ -67,7 +67,7 @@ else:
 class GatewayRequest(_Base):
     """A request with what the guard has found out about it."""
 
-    __slots__ = ("allowance", "began", "caller", "known_as", "outcome", "sent")
+    __slots__ = ("allowance", "began", "caller", "outcome", "path", "request_id", "sent", "services")
 
     def __init__(self, url_bytes: bytes, **given: Any) -> None:
         try:
@@ -78,7 +78,15 @@ class GatewayRequest(_Base):
             # Sanic's stand-in for a request that could not be read, made to answer with: it may not fail as well.
             super().__init__(b"/", **given)
         self.began = time.monotonic()
-        self.known_as: str | None = None
+        #: the wired objects of this app
+        self.services: Services = self.app.ctx
+        #: decoded once; Sanic's own property does so each time
+        self.path: str = self._parsed_url.path.decode("utf-8")
+        inbound = self.headers.get("x-request-id")
+        #: the caller's own id of the request if it is a sane token (API.md 1.7), else a new one
+        self.request_id: str = (
+            inbound if inbound is not None and _SANE_ID.fullmatch(inbound) else f"req_{next(self.services.ids)}"
+        )
         self.caller: Identity | None = None
         self.allowance: Allowance | None = None
         self.outcome: str | None = None
@@ -103,19 +111,6 @@ class GatewayRequest(_Base):
         self.stream.respond(response)
         self.responded = True
         return response
-
-    @property
-    def request_id(self) -> str:
-        """The caller's own id of the request if it is a sane token (API.md 1.7), else a new one."""
-        if self.known_as is None:
-            inbound = self.headers.get("x-request-id", "")
-            self.known_as = inbound if _SANE_ID.fullmatch(inbound) else f"req_{next(self.services.ids)}"
-        return self.known_as
-
-    @property
-    def services(self) -> Services:
-        """The wired objects of this app."""
-        return self.app.ctx
 
     @property
     def user(self) -> str | None:

@@ -32,7 +32,7 @@ async def answer_natively(request: GatewayRequest, dialect: Dialect[ParsedT], pa
     envelope = passage.read(request.body)
     route = find_route(request, envelope.model)
     if request.services.router.native_path(route.targets[0], passage.wire) is None:
-        return await answer_chat(request, dialect, dialect.parse(request.body))
+        return await answer_chat(request, dialect, dialect.parse(request.body), route=route)
     native = _Native(request, dialect, passage, envelope)
     with Recording(request, asked=envelope.model, stream=envelope.stream) as recording:
         recording.aimed_at(route.targets[0])

@@ -101,7 +101,14 @@ class Attempts:
         attempt = 0
         while True:
             try:
-                return await self._try_once(provider, target, request, caller, take)
+                opened = Opened(target=target, request=request, answer=await self._ask(provider, request, caller))
+                try:
+                    taken = await take(opened)
+                except BaseException:
+                    await opened.answer.aclose()
+                    raise
+                self._conditions.note_answer(provider.name)
+                return opened, taken
             except GatewayError as error:
                 error.provider = provider.name
                 error.model = target.model or None
@@ -121,14 +128,7 @@ class Attempts:
             return False
         return not self._conditions.rest_left(provider.name) and budget.take()
 
-    async def _try_once(
-        self,
-        provider: ProviderSettings,
-        target: Target,
-        request: UpstreamRequest,
-        caller: Caller,
-        take: Take[Taken],
-    ) -> tuple[Opened, Taken]:
+    async def _ask(self, provider: ProviderSettings, request: UpstreamRequest, caller: Caller) -> Answer:
         """Send a request, and once more if a renewed token gets us in where the old one did not."""
         login = await self._logins.find(provider, caller)
         answer = await self._send(provider, request, login, caller)
@@ -138,17 +138,13 @@ class Attempts:
                 raise error
             login = fresh
             answer = await self._send(provider, request, login, caller)
-        try:
-            if answer.status >= 400:
+        if answer.status >= 400:
+            try:
                 raise await self._explain(provider, answer, login)
-            self._logins.note_taken(provider, login)
-            opened = Opened(target=target, request=request, answer=answer)
-            taken = await take(opened)
-        except BaseException:
-            await answer.aclose()
-            raise
-        self._conditions.note_answer(provider.name)
-        return opened, taken
+            finally:
+                await answer.aclose()
+        self._logins.note_taken(provider, login)
+        return answer
 
     async def _knock(
         self, provider: ProviderSettings, answer: Answer, login: Login
@@ -160,14 +156,16 @@ class Attempts:
             await answer.aclose()
         return await self._logins.renew(provider, login), error
 
-    async def _send(self, provider: ProviderSettings, request: UpstreamRequest, login: Login, caller: Caller) -> Answer:
+    def _send(
+        self, provider: ProviderSettings, request: UpstreamRequest, login: Login, caller: Caller
+    ) -> Awaitable[Answer]:
         headers = login.headers
         if request.headers:
             given = {name for name, _ in request.headers}
             headers = (*request.headers, *(pair for pair in headers if pair[0] not in given))
         if request.body:
             headers = (_JSON, *headers)
-        return await self._upstream.send(
+        return self._upstream.send(
             provider, request.method, request.path, headers=headers, body=request.body, request_id=caller.request_id
         )
 

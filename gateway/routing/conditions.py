@@ -43,12 +43,17 @@ class Conditions:
 
     def of(self, provider: str) -> Condition:
         """Give the condition of a provider."""
-        return self._known.setdefault(provider, Condition())
+        condition = self._known.get(provider)
+        if condition is None:
+            condition = self._known[provider] = Condition()
+        return condition
 
     def rest_left(self, provider: str) -> float:
         """Give the seconds that a provider is still to be left alone; 0 when it may be asked."""
         condition = self._known.get(provider)
-        return max(0.0, condition.resting_until - self._clock()) if condition else 0.0
+        if condition is None or not condition.resting_until:
+            return 0.0
+        return max(0.0, condition.resting_until - self._clock())
 
     def note_answer(self, provider: str) -> None:
         """Note that a provider answered properly, be it with a refusal."""

@@ -4,6 +4,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from gateway.errors import ProviderNotConfigured
 from gateway.providers import VENDORS
 from gateway.settings import ProviderSettings, Settings
@@ -17,12 +19,14 @@ _CREDENTIALS = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 _SHORTEST_SECRET = 6  # shorter ones would blank out ordinary words
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """What a call carries from its caller: the request's id, and a key of the caller's own for the provider."""
 
     request_id: str
     key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Caller(request_id={self.request_id!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -86,6 +86,8 @@ class Router:
         self._logins = Logins(settings, self._tokens)
         self._attempts = Attempts(settings, upstream, conditions, self._logins)
         self.conditions = conditions
+        # To see what a vendor can do, Python looks at a protocol's members one by one: once for each is enough.
+        self._vendors: dict[tuple[str, type[Vendor]], Vendor] = {}
 
     async def stop(self) -> None:
         """Stop what runs in the background."""
@@ -181,7 +183,8 @@ class Router:
         Raises the last error if no target gives a good answer.
         """
         opened, taken = await self._attempts.make(route.targets, write, caller, take)
-        await opened.answer.aclose()
+        if not opened.answer.complete:
+            await opened.answer.aclose()
         return opened, taken
 
     @asynccontextmanager
@@ -204,8 +207,12 @@ class Router:
         self._logins.note_refused(provider, headers)
 
     def _vendor(self, provider: str, capability: type[Capable]) -> Capable:
+        found = self._vendors.get((provider, capability))
+        if found is not None:
+            return cast(Capable, found)
         vendor = VENDORS[self._settings.providers[provider].kind]
         if isinstance(vendor, capability):
+            self._vendors[provider, capability] = vendor
             return vendor
         able = [name for name, p in self._settings.providers.items() if isinstance(VENDORS[p.kind], capability)]
         raise Unsupported(

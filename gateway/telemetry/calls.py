@@ -167,12 +167,16 @@ class CallLog:
         async with self._flushing:
             await self._run(self._database.clear)
 
-    async def follow(self) -> AsyncIterator[Call | ServerEvent | Skipped]:
-        """New calls (without bodies) and events of all workers from now on, until the log stops.
+    async def newest(self) -> tuple[int, int]:
+        """The ids of the newest call and event that have been written: where `follow` can begin."""
+        return await self._run(self._database.newest)
+
+    async def follow(self, since: tuple[int, int] | None = None) -> AsyncIterator[Call | ServerEvent | Skipped]:
+        """New calls (without bodies) and events of all workers from `since` (or now) on, until the log stops.
 
         At most `MOST_FOLLOWED` calls come each half second; a `Skipped` says how many more there were.
         """
-        call, event = await self._run(self._database.newest)
+        call, event = since or await self.newest()
         while not self._stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), FOLLOW_SECONDS)

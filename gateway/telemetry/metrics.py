@@ -1,16 +1,20 @@
 """Prometheus figures of the gateway (API.md 3.1), right over all workers, with label values from bounded sets.
 
-With one worker the figures live in a registry of their own. With more, each worker writes them through to a file
-of its own in a shared folder and whoever is asked adds them up (prometheus-client's multiprocess mode).
+To count is to add to a cell (`cells`); names, texts and labels are put to the numbers when somebody asks for them.
 """
 
-import os
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, values
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+from gateway.telemetry.cells import Cells
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
@@ -27,7 +31,40 @@ SCOPES = frozenset({"requests", "executions"})
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
+_BOUNDS = (*(f"{float(seconds)}" for seconds in _SECONDS), "+Inf")
+_TIMES = len(_BOUNDS) + 1  # cells of a histogram: how many within each bound, and their sum
+
 Inc = Callable[[float], None]
+
+
+class Family(NamedTuple):
+    """What one kind of number is called. A gauge counts only of workers that run; `greatest` takes it, not the sum."""
+
+    kind: str
+    text: str
+    labels: tuple[str, ...] = ()
+    greatest: bool = False
+
+
+_ROUTE, _TARGET = ("method", "path", "status"), ("provider", "model")
+FAMILIES = {
+    # As many as there are times of them: `http_request_duration_seconds` has the cells of both.
+    "http_requests": Family("counter", "Requests answered.", _ROUTE),
+    "http_request_duration_seconds": Family("histogram", "Time to answer a request.", _ROUTE),
+    "llm_requests": Family("counter", "Calls to providers.", (*_TARGET, "status")),
+    "llm_request_duration_seconds": Family("histogram", "Time of a call to a provider.", _TARGET),
+    "llm_tokens": Family("counter", "Tokens, as providers report them.", (*_TARGET, "kind")),
+    "llm_time_to_first_token_seconds": Family("histogram", "Time to the first token.", _TARGET),
+    "rate_limited": Family("counter", "Requests refused over a rate limit.", ("scope",)),
+    "executions": Family("counter", "Runs of code.", ("status",)),
+    "execution_duration_seconds": Family("histogram", "Time of a run, as the gateway sees it."),
+    "rate_limit_storage_errors": Family("counter", "Requests let through: limits not readable."),
+    "call_log_dropped": Family("counter", "Calls that the call log had no room for."),
+    "llm_streams_active": Family("gauge", "Streams being sent."),
+    "llm_provider_resting": Family(
+        "gauge", "1 while a provider that keeps failing is left alone by any worker.", ("provider",), greatest=True
+    ),
+}
 
 
 class Metrics:
@@ -41,51 +78,52 @@ class Metrics:
     def __init__(self, *, workers: int = 1, folder: Path | None = None, providers: Iterable[str] = ()) -> None:
         if workers > 1 and folder is None:
             raise ValueError("more than one worker needs a folder to share figures in")
-        self._folder = folder if workers > 1 else None
-        self._registry = CollectorRegistry()
+        self._cells = Cells(folder if workers > 1 else None)
         self._providers = frozenset(providers)
         self._models: frozenset[tuple[str, str]] = frozenset()
         self._used_models: set[tuple[str, str]] = set()
         self._used_paths: set[str] = set()
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no hint here
-        if self._folder is not None:
-            _share_values(self._folder)
-        self._make_families(self._registry if self._folder is None else None)
-
-    def _make_families(self, registry: CollectorRegistry | None) -> None:
-        def counter(name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
-            return Histogram(name, text, labels, buckets=_SECONDS, registry=registry)
-
-        route, target = ("method", "path", "status"), ("provider", "model")
-        self._requests = counter("http_requests_total", "Requests answered.", route)
-        self._request_seconds = histogram("http_request_duration_seconds", "Time to answer a request.", route)
-        self._llm = counter("llm_requests_total", "Calls to providers.", (*target, "status"))
-        self._llm_seconds = histogram("llm_request_duration_seconds", "Time of a call to a provider.", target)
-        self._tokens = counter("llm_tokens_total", "Tokens, as providers report them.", (*target, "kind"))
-        self._first_token = histogram("llm_time_to_first_token_seconds", "Time to the first token.", target)
-        self._limited = counter("rate_limited_total", "Requests refused over a rate limit.", ("scope",))
-        self._executions = counter("executions_total", "Runs of code.", ("status",))
-        self._execution_seconds = histogram("execution_duration_seconds", "Time of a run, as the gateway sees it.")
-        self._storage = counter("rate_limit_storage_errors_total", "Requests let through: limits not readable.")
-        self._unlogged = counter("call_log_dropped_total", "Calls that the call log had no room for.")
-        self._streams = Gauge(
-            "llm_streams_active", "Streams being sent.", registry=registry, multiprocess_mode="livesum"
-        )
-        self._resting = Gauge(
-            "llm_provider_resting",
-            "1 while a provider that keeps failing is left alone by any worker.",
-            ("provider",),
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        self._resting: set[str] = set()
+        #: by family and labels: what adds to their cells
+        self._children: dict[tuple[str, ...], Inc] = {}
         # Label combinations seen before lead straight to what is to be called; all of them are bounded sets.
-        self._request_children: dict[tuple[str, str, int], tuple[Inc, Inc]] = {}
+        self._request_children: dict[tuple[str, str, int], Inc] = {}
         self._llm_children: dict[tuple[str, str, int], tuple[Inc, Inc]] = {}
         self._token_children: dict[tuple[str, str, str], Inc] = {}
         self._first_token_children: dict[tuple[str, str], Inc] = {}
+        for name, family in FAMILIES.items():
+            if not family.labels:
+                self._child(name)
+
+    def _child(self, name: str, *labels: str) -> Inc:
+        """Give what adds to a counter or a gauge, or notes a time in a histogram."""
+        key = (name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            make = self._histogram if FAMILIES[name].kind == "histogram" else self._counter
+            child = self._children[key] = make(name, labels)
+        return child
+
+    def _counter(self, name: str, labels: tuple[str, ...]) -> Inc:
+        cells = self._cells
+        place = cells.add(name, labels, 1)
+
+        def add(number: float) -> None:
+            cells.row[place] += number
+
+        return add
+
+    def _histogram(self, name: str, labels: tuple[str, ...]) -> Inc:
+        cells = self._cells
+        first = cells.add(name, labels, _TIMES)
+        total = first + _TIMES - 1
+
+        def observe(seconds: float) -> None:
+            row = cells.row
+            row[first + bisect_left(_SECONDS, seconds)] += 1
+            row[total] += seconds
+
+        return observe
 
     def know(self, models: Iterable[tuple[str, str]]) -> None:
         """Say which (provider, model) pairs exist, so that they may become labels; replaces what was said before."""
@@ -93,13 +131,12 @@ class Metrics:
 
     def request(self, method: str, path: str, status: int, seconds: float) -> None:
         """Count one answered request; `path` is the route's template, never what the client typed."""
-        children = self._request_children.get((method, path, status))
-        if children is None:
-            children = self._request_pair(method, path, status)
-        children[0](1)
-        children[1](seconds)
+        child = self._request_children.get((method, path, status))
+        if child is None:
+            child = self._find_request(method, path, status)
+        child(seconds)
 
-    def _request_pair(self, method: str, path: str, status: int) -> tuple[Inc, Inc]:
+    def _find_request(self, method: str, path: str, status: int) -> Inc:
         if path not in self._used_paths and len(self._used_paths) < MOST_PATHS:
             self._used_paths.add(path)
         known = (
@@ -107,17 +144,20 @@ class Metrics:
             path if path in self._used_paths else OTHER,
             _status(status),
         )
-        pair = (self._requests.labels(*known).inc, self._request_seconds.labels(*known).observe)
+        child = self._child("http_request_duration_seconds", *known)
         if known == (method, path, str(status)):
-            self._request_children[method, path, status] = pair
-        return pair
+            self._request_children[method, path, status] = child
+        return child
 
     def llm(self, provider: str, model: str, status: int, seconds: float) -> None:
         """Count one call to a provider and its time; `status` is the HTTP status that the call came to."""
         children = self._llm_children.get((provider, model, status))
         if children is None:
             target, code = self._target(provider, model), _status(status)
-            children = (self._llm.labels(*target, code).inc, self._llm_seconds.labels(*target).observe)
+            children = (
+                self._child("llm_requests", *target, code),
+                self._child("llm_request_duration_seconds", *target),
+            )
             if (*target, code) == (provider, model, str(status)):
                 self._llm_children[provider, model, status] = children
         children[0](1)
@@ -130,7 +170,7 @@ class Metrics:
         child = self._token_children.get((provider, model, kind))
         if child is None:
             known = (*self._target(provider, model), kind if kind in KINDS else OTHER)
-            child = self._tokens.labels(*known).inc
+            child = self._child("llm_tokens", *known)
             if known == (provider, model, kind):
                 self._token_children[provider, model, kind] = child
         child(n)
@@ -140,51 +180,51 @@ class Metrics:
         child = self._first_token_children.get((provider, model))
         if child is None:
             target = self._target(provider, model)
-            child = self._first_token.labels(*target).observe
+            child = self._child("llm_time_to_first_token_seconds", *target)
             if target == (provider, model):
                 self._first_token_children[provider, model] = child
         child(seconds)
 
     def stream_opened(self) -> None:
         """A stream to a client has begun; `stream_closed` must follow, however it ends."""
-        self._streams.inc()
+        self._child("llm_streams_active")(1)
 
     def stream_closed(self) -> None:
         """A stream to a client has ended."""
-        self._streams.dec()
+        self._child("llm_streams_active")(-1)
 
     def rate_limited(self, scope: str) -> None:
         """Count a request refused over the limit of `scope`, one of `SCOPES`."""
-        self._limited.labels(scope if scope in SCOPES else OTHER).inc()
+        self._child("rate_limited", scope if scope in SCOPES else OTHER)(1)
 
     def storage_trouble(self) -> None:
         """Count a request that passed because the rate limits could not be read."""
-        self._storage.inc()
+        self._child("rate_limit_storage_errors")(1)
 
     def execution(self, status: str, seconds: float) -> None:
         """Count one run of code: its verdict (API.md 4.1), the HTTP status if that is all we know, or `failed`."""
         known = status in EXECUTION_STATUSES or (status.isdecimal() and _status(int(status)) == status)
-        self._executions.labels(status if known else OTHER).inc()
-        self._execution_seconds.observe(seconds)
+        self._child("executions", status if known else OTHER)(1)
+        self._child("execution_duration_seconds")(seconds)
 
     def provider_rested(self, provider: str, on: bool) -> None:  # noqa: FBT001 (a state, read aloud at the call)
         """Show whether this worker leaves a failing provider alone for now."""
-        self._resting.labels(provider if provider in self._providers else OTHER).set(1 if on else 0)
+        name = provider if provider in self._providers else OTHER
+        if on is not (name in self._resting):
+            self._resting ^= {name}
+            self._child("llm_provider_resting", name)(1 if on else -1)
 
     def calls_dropped(self, n: int) -> None:
         """Count calls that the call log had no room for."""
-        self._unlogged.inc(n)
+        self._child("call_log_dropped")(n)
 
     def expose(self) -> bytes:
         """The figures of all workers in Prometheus' text format (`CONTENT_TYPE`).
 
         With many workers and models this reads files for some tens of milliseconds: call it in a thread.
         """
-        if self._folder is None:
-            return generate_latest(self._registry)
-        _forget_dead(self._folder)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]  # the library has no hint here
+        registry.register(_Reader(self._cells))
         return generate_latest(registry)
 
     def _target(self, provider: str, model: str) -> tuple[str, str]:
@@ -203,24 +243,48 @@ def _status(status: int) -> str:
     return str(status) if 100 <= status <= 599 else OTHER  # RFC 9110, section 15
 
 
-def _share_values(folder: Path) -> None:
-    """Make prometheus-client keep this process's values in `folder`.
+class _Reader(Collector):
+    """Puts names to what the cells hold, for prometheus-client to write."""
 
-    It chooses where values live when it is imported, by environment; in a forked worker that is too late.
-    """
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    # A worker that died may have had this process's id; what it had open is not ours.
-    mark_process_dead(os.getpid(), str(folder))  # type: ignore[no-untyped-call]  # the library has no hint here
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # the library has no hint here
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all families, each with what the workers have counted together."""
+        found: dict[str, dict[tuple[str, ...], list[float]]] = {name: {} for name in FAMILIES}
+        for name, labels, numbers, living in self._cells.read():
+            family = FAMILIES[name]
+            if family.kind == "gauge" and not living:
+                continue
+            known = found[name].get(labels)
+            if known is None:
+                found[name][labels] = list(numbers)
+            else:
+                join = max if family.greatest else _add
+                found[name][labels] = [join(one, other) for one, other in zip(known, numbers, strict=True)]
+        times = found["http_request_duration_seconds"]
+        found["http_requests"] = {labels: [sum(numbers[:-1])] for labels, numbers in times.items()}
+        for name, family in FAMILIES.items():
+            yield _write(name, family, found[name])
 
 
-def _forget_dead(folder: Path) -> None:
-    """Take the streams of workers that were killed out of the gauges; what they counted stays."""
-    for file in folder.glob("gauge_live*_*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]  # the library has no hint here
-        except PermissionError:
-            continue
+def _add(one: float, other: float) -> float:
+    return one + other
+
+
+def _write(name: str, family: Family, counted: dict[tuple[str, ...], list[float]]) -> Metric:
+    if family.kind == "histogram":
+        times = HistogramMetricFamily(name, family.text, labels=family.labels)
+        for labels, numbers in counted.items():
+            times.add_metric(labels, _pile_up(numbers[:-1]), numbers[-1])
+        return times
+    make = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
+    plain = make(name, family.text, labels=family.labels)
+    for labels, numbers in counted.items():
+        plain.add_metric(labels, numbers[0])
+    return plain
+
+
+def _pile_up(counts: Sequence[float]) -> list[tuple[str, float]]:
+    """Give how many are within each bound or below, as Prometheus' histograms have it."""
+    return list(zip(_BOUNDS, accumulate(counts), strict=True))

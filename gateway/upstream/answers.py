@@ -19,6 +19,8 @@ _END_SECONDS = 0.2
 class Body(Protocol):
     """A body that comes in: the wire's, or one of httpx made alike."""
 
+    complete: bool
+
     async def aclose(self) -> None:
         """Give up what has not been read."""
         ...
@@ -35,9 +37,10 @@ class Body(Protocol):
 class HttpxBody:
     """The body of an answer that came through an httpx transport, undecoded."""
 
-    __slots__ = ("_pieces", "_stream")
+    __slots__ = ("_pieces", "_stream", "complete")
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self.complete = False  # httpx wants its streams closed in any case
         self._stream = stream
         self._pieces = aiter(stream)
 
@@ -89,11 +92,16 @@ class Answer:
         self._deadline = deadline
         self._translation = translation
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the body has come in, so that there is nothing left to close."""
+        return self._body.complete
+
     def header(self, name: str) -> str | None:
         """Give the first header of this lower-case name."""
-        wanted = name.encode()
+        wanted, size = name.encode(), len(name)
         for key, value in self.headers:
-            if len(key) == len(wanted) and key.lower() == wanted:
+            if len(key) == size and key.lower() == wanted:
                 return value.decode("latin-1")
         return None
 

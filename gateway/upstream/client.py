@@ -68,14 +68,14 @@ class Upstream:
         deadline = asyncio.get_running_loop().time() + timeouts.read
         declared = None if isinstance(body, bytes) else declared_length(headers)
         with route.translation:
-            varying = [(b"x-request-id", raw(request_id)), *_framing(method, body, declared)]
+            varying = ((b"x-request-id", raw(request_id)), *_framing(method, body, declared))
             if route.transport is not None:
                 asked = _write_httpx(route, method, path, [*route.assembled(headers), *varying], body, declared)
                 asked.extensions = {"timeout": _httpx_timeouts(timeouts)}
                 return await _ask_httpx(route, asked, deadline)
             response = await self._wire.exchange(
                 route.origin,
-                route.written(method, path, headers) + write_headers(varying) + b"\r\n",
+                b"%b%b\r\n" % (route.written(method, path, headers), write_headers(varying)),
                 body,
                 head_request=method == "HEAD",
                 length=declared,
@@ -144,15 +144,15 @@ class Upstream:
         return self._by_proxy[proxy]
 
 
-def _framing(method: str, body: bytes | AsyncIterable[bytes], declared: int | None) -> list[tuple[bytes, bytes]]:
+def _framing(method: str, body: bytes | AsyncIterable[bytes], declared: int | None) -> tuple[tuple[bytes, bytes], ...]:
     """Give the header that says how the body is framed (RFC 9112, 6)."""
     if isinstance(body, bytes):
         if not body and method in _WITHOUT_BODY:
-            return []
+            return ()
         declared = len(body)
     if declared is None:
-        return [(b"transfer-encoding", b"chunked")]
-    return [(b"content-length", b"%d" % declared)]
+        return ((b"transfer-encoding", b"chunked"),)
+    return ((b"content-length", b"%d" % declared),)
 
 
 def _write_httpx(

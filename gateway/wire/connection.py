@@ -99,21 +99,17 @@ class Connection(asyncio.Protocol):
                 pieces = slice_body(body) if isinstance(body, bytes) else frame_body(body, length)
                 self._sender = self._loop.create_task(self._send(pieces, timeouts.write))
                 self._sender.add_done_callback(self._sent)
-            await self._head_of(response, timeouts.read)
+            deadline = math.inf  # the time runs from when the request has gone out
+            while response.status == 0:
+                if response.error is not None:
+                    raise response.error
+                if self._sender is None and deadline == math.inf:
+                    deadline = self._loop.time() + timeouts.read
+                await self.wait(deadline, httpx.ReadTimeout)
         except BaseException:
             response.close()
             raise
         return response
-
-    async def _head_of(self, response: WireResponse, read_seconds: float) -> None:
-        """Wait for the head; the time runs from when the request has gone out."""
-        deadline = math.inf
-        while response.status == 0:
-            if response.error is not None:
-                raise response.error
-            if self._sender is None and deadline == math.inf:
-                deadline = self._loop.time() + read_seconds
-            await self.wait(deadline, httpx.ReadTimeout)
 
     def _begin(self, *, head_request: bool, read_seconds: float) -> WireResponse:
         response = WireResponse(self, read_seconds)
@@ -175,19 +171,14 @@ class Connection(asyncio.Protocol):
         """Give the loop's clock, in seconds."""
         return self._loop.time()
 
-    async def wait(self, deadline: float, late: type[httpx.TimeoutException]) -> None:
-        """Wait until something has come in or the connection is lost; `late` is raised at `deadline`."""
+    def wait(self, deadline: float, late: type[httpx.TimeoutException]) -> "asyncio.Future[None]":
+        """Give what is done when something has come in or the connection is lost; it raises `late` at `deadline`."""
         self._deadline = deadline
         self._late = late
         if deadline < self._timer_at:
             self._set_timer(deadline)
         waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            # By now the connection may serve somebody else.
-            if self._waiter is waiter:
-                self._waiter = None
+        return waiter
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -204,6 +195,7 @@ class Connection(asyncio.Protocol):
         if self._deadline - self._loop.time() > 0.001:
             self._set_timer(self._deadline)
         else:
+            self._waiter = None
             waiter.set_exception(self._late("the server did not answer in time"))
 
     def _wake(self) -> None:

@@ -1,6 +1,7 @@
 """An answer on the wire: its head, and its body as it comes in."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Protocol
 
 import httpx
@@ -13,8 +14,8 @@ class Source(Protocol):
         """Give the loop's clock, in seconds."""
         ...
 
-    async def wait(self, deadline: float, late: type[httpx.TimeoutException]) -> None:
-        """Wait until something has come in or the connection is lost; `late` is raised at `deadline`."""
+    def wait(self, deadline: float, late: type[httpx.TimeoutException]) -> Awaitable[None]:
+        """Give what is done when something has come in or the connection is lost; it raises `late` at `deadline`."""
         ...
 
     def resume(self) -> None:

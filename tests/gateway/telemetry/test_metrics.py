@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import metrics as metrics_module
@@ -134,10 +133,8 @@ def test_several_workers_need_a_shared_folder():
 
 
 @pytest.fixture
-def shared(tmp_path, monkeypatch):
+def shared(tmp_path):
     """Metrics of this process as one of several workers."""
-    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     return Metrics(workers=2, folder=tmp_path, providers=["openai"])
 
 
