@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Collection
 from typing import Any, NoReturn, Protocol, cast
 
@@ -20,6 +21,8 @@ from executor.settings import VARIABLES, Settings, SettingsError, read_port, rea
 from executor.telemetry import set_up_logging
 
 log = logging.getLogger("executor")
+
+ANSWER_SECONDS = 2.0
 
 
 class _Server(Protocol):
@@ -79,10 +82,20 @@ async def serve(app: App, listener: socket.socket, settings: Settings) -> None:
     hurrying.cancel()
     draining.cancel()
     await server.before_stop()
-    for connection in list(server.connections):
-        connection.close()
+    await _see_off(server.connections)
     await server.after_stop()
     log.info("stopped")
+
+
+async def _see_off(connections: Collection[Any]) -> None:
+    """Close each connection once its last answer is on its way; a run has ended before its answer is written."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while busy := [connection for connection in list(connections) if not connection.close_if_idle()]:
+        if time.monotonic() > deadline:
+            for connection in busy:
+                connection.close()
+            return
+        await asyncio.sleep(0.01)
 
 
 def _listen(host: str, port: int) -> socket.socket:

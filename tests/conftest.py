@@ -1,6 +1,7 @@
 """What all tests share: the event loop, and real servers on loopback."""
 
 import asyncio
+import atexit
 import gc
 import socket
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sanic import Sanic
 from sanic.server import HttpProtocol
 
@@ -24,6 +26,10 @@ from tests.secret_watch import (
 # Two apps of one name may live in one process: each test makes its own.
 Sanic.test_mode = True
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("sandgate", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sandgate")
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -31,11 +37,17 @@ def anyio_backend() -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that the system gives to nobody else until the tests end.
+
+    It is bound and not listened on, which keeps it from whoever takes any port (Linux); who names it, and sets
+    SO_REUSEADDR as servers do, gets it.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
+    port: int = holder.getsockname()[1]
+    return port
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ REQUIRED = "SANDGATE_REQUIRE_DOCKER"
 def engine_trouble() -> str | None:
     """None if a Docker engine answers, else why not."""
     try:
-        asked = subprocess.run(["docker", "version"], capture_output=True, text=True, timeout=30, check=False)
+        asked = subprocess.run(["docker", "version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]

@@ -17,7 +17,7 @@ for number in range(5000):
     attack("more than a pipe holds", 27, "import os\nos.write(1, b'x' * 900_000); None",
             holds=lambda answer: answer["stdout"] == "x" * 900_000),
     attack("drop by drop", 28, "import time\nwhile True: print('.', end=''); time.sleep(0.05)", "timeout",
-            timeout_seconds=0.6, holds=lambda answer: len(answer["stdout"]) >= 5),
+            timeout_seconds=1.5, holds=lambda answer: len(answer["stdout"]) >= 5),
     attack("streams closed", 30, "import os\nos.close(1); os.close(2)\n'done'", holds=result("done")),
     attack("streams replaced", 30, "import os\nos.dup2(os.open('/dev/null', os.O_WRONLY), 1)\nprint('lost')\n'done'",
             holds=lambda answer: answer["result"] == "done" and answer["stdout"] == ""),
@@ -68,7 +68,7 @@ class Last:
         while True: pass
 last = Last()
 print("end")
-""", "timeout", timeout_seconds=0.5, holds=lambda answer: answer["stdout"] == "end\n"),
+""", "timeout", timeout_seconds=1.5, holds=lambda answer: answer["stdout"] == "end\n"),
     attack("exit handler that fails", 42, "import atexit\natexit.register(lambda: 1 / 0)\n'done'",
             holds=lambda answer: answer["result"] == "done" and "ZeroDivisionError" in answer["stderr"]),
     attack("excepthook without end", 42, "import sys\ndef hook(*_):\n while True: pass\nsys.excepthook = hook\n1 / 0",

@@ -123,7 +123,7 @@ for host in ("2606:4700:4700::1111", "fd00:ec2::254", "fe80::1"):
     with socket.socket(socket.AF_INET6) as out:
         out.settimeout(1)
         if out.connect_ex((host, 80)) == 0: found[host] = 0
-found, time.monotonic() - began < 1
+found, time.monotonic() - began < 5
 """, holds=result([{}, True])),
     attack("out by name", (98, 100, 103), """
 import socket

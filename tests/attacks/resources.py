@@ -3,7 +3,7 @@
 from tests.attacks.attack import attack, error, nothing_found, result
 
 RESOURCES = [
-    attack("busy loop", 1, "print('on')\nwhile True: pass", "timeout", timeout_seconds=0.5,
+    attack("busy loop", 1, "print('on')\nwhile True: pass", "timeout", timeout_seconds=1.5,
             holds=lambda answer: answer["stdout"] == "on\n"),
     attack("long sleep", 2, "import time; time.sleep(60)", "timeout", timeout_seconds=0.3,
             holds=lambda answer: answer["usage"]["cpu_ms"] < 250),

@@ -73,12 +73,14 @@ swap != "0" if swap is not None else both != memory
 """),
     Canary(control="CPU quota", host={"cpu_quota": 0, "cpu_period": 0}, policy={"cpus": 0.25}, attack="""
 import os, time
+def held_back():
+    for path in ("cpu.stat", "cpu/cpu.stat"):
+        try: return "nr_throttled 0" not in open(f"/sys/fs/cgroup/{path}").read().splitlines()
+        except OSError: pass
 began = time.monotonic()
-twice = os.fork()
-while time.monotonic() - began < 0.6: pass
-if twice: os.wait()
-used = os.times()
-(used.user + used.system + used.children_user + used.children_system) / 0.6 > 0.45
+os.fork()
+while time.monotonic() - began < 1 and not held_back(): pass
+held_back() is False
 """),
     Canary(control="processes", host={"pids_limit": -1}, attack="""
 import os, signal

@@ -24,7 +24,7 @@ class Pair:
     url: str
     environment: dict[str, str]
 
-    def run(self, *command: str, seconds: float = 120) -> str:
+    def run(self, *command: str, seconds: float = 300) -> str:
         """Run a command in the root of the repository; what it prints."""
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.pair import ROOT, UP_SECONDS, Pair, wait_until
+from tests.pacing import at_any_pace
 
 pytestmark = [pytest.mark.stack, pytest.mark.docker, pytest.mark.timeout(UP_SECONDS + 300)]
 
@@ -18,13 +19,13 @@ ADD = "def add(a, b):\n    return a + b"
 
 
 def test_the_gateway_says_ok(pair: Pair) -> None:
-    answer = httpx.get(f"{pair.url}/health")
+    answer = httpx.get(f"{pair.url}/health", timeout=60)
     assert (answer.status_code, answer.text) == (200, "ok")
 
 
 def test_a_chat_needs_neither_key_nor_model_server(pair: Pair) -> None:
     chat = {"provider": "stub", "type": "chat", "model": "stub", "messages": [{"role": "user", "content": "Hello"}]}
-    answer = httpx.post(f"{pair.url}/llm", json=chat)
+    answer = httpx.post(f"{pair.url}/llm", json=chat, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["provider"] == "stub"
     assert answer.json()["content"]
@@ -36,15 +37,18 @@ def test_a_function_is_called_with_its_input(pair: Pair) -> None:
 
 
 def test_what_a_script_prints_arrives_while_it_runs(pair: Pair) -> None:
-    code = "import time\nprint('first', flush=True)\ntime.sleep(1)\nprint('second')"
-    arrived: dict[str, float] = {}
-    with httpx.stream("POST", f"{pair.url}/execute", json={"code": code, "stream": True}, timeout=30) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        for line in answer.iter_lines():
-            if line.startswith("event: "):
-                arrived.setdefault(line.removeprefix("event: "), time.monotonic())
-    assert list(arrived) == ["start", "stdout", "done"]
-    assert arrived["done"] - arrived["stdout"] > 0.5  # the script sleeps for a second in between
+    def hear_a_pause(pace: float) -> None:
+        code = f"import time\nprint('first', flush=True)\ntime.sleep({pace})\nprint('second')"
+        arrived: dict[str, float] = {}
+        with httpx.stream("POST", f"{pair.url}/execute", json={"code": code, "stream": True}, timeout=60) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            for line in answer.iter_lines():
+                if line.startswith("event: "):
+                    arrived.setdefault(line.removeprefix("event: "), time.monotonic())
+        assert list(arrived) == ["start", "stdout", "done"]
+        assert arrived["done"] - arrived["stdout"] > 0.5 * pace
+
+    at_any_pace(hear_a_pause)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_an_executor_killed_in_the_middle_of_a_run_leaves_no_box_once_it_is_back
         lost = threads.submit(
             httpx.post, f"{pair.url}/execute", json={"code": "while True: pass", "timeout_seconds": 60}, timeout=90
         )
-        wait_until(lambda: httpx.get(f"{pair.url}/executions").json()["executions"] != [], 20)
+        wait_until(lambda: httpx.get(f"{pair.url}/executions", timeout=60).json()["executions"] != [], 60)
         pair.run("docker", "kill", "--signal", "KILL", executor)
         assert lost.result().status_code in (502, 503)
     orphans = pair.boxes()
@@ -131,7 +135,7 @@ def test_an_executor_killed_in_the_middle_of_a_run_leaves_no_box_once_it_is_back
 
     pair.run("docker", "start", executor)
     wait_until(lambda: not orphans & pair.boxes(), 60)
-    wait_until(lambda: httpx.post(f"{pair.url}/execute", json={"code": "1 + 2"}).status_code == 200, 60)
+    wait_until(lambda: httpx.post(f"{pair.url}/execute", json={"code": "1 + 2"}, timeout=60).status_code == 200, 60)
     assert pair.execute(ADD, input=[1, 2])["result"] == 3
 
 

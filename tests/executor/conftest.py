@@ -1,11 +1,14 @@
 """A real executor as a process of its own, on a free port, with real sandboxes."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,13 @@ import jwt
 import pytest
 
 from tests.conftest import free_port
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK, watch
 
 SECRET = f"{MARK} of the two services, long enough"
 ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = os.environ.get("SANDGATE_TEST_IMAGE", "sandgate-sandbox:base")
-READY_SECONDS = 30.0
+READY_SECONDS = 50.0  # the self-test alone takes a box for each of the controls
 
 
 @dataclass
@@ -36,13 +40,36 @@ class Executor:
         return jwt.encode({"aud": "executor", "sub": user, "exp": int(time.time()) + 55} | claims, SECRET, "HS256")
 
     def client(self, user: str = "ann") -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=40, headers={"authorization": f"Bearer {self.token(user)}"})
+        return httpx.Client(base_url=self.url, timeout=60, headers={"authorization": f"Bearer {self.token(user)}"})
 
     def execute(self, code: str, *, user: str = "ann", **fields: Any) -> dict[str, Any]:
         with self.client(user) as client:
             answer = client.post("/execute", json={"code": code, **fields})
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
+        return body
+
+    def begin(self, threads: ThreadPoolExecutor, *codes: str, user: str = "ann", **fields: Any) -> list[Future[Any]]:
+        """Run codes that write something at once, side by side; their answers to come, once all have written."""
+        begun = [threading.Event() for _ in codes]
+        fields = {**fields, "stream": True}
+        runs = [
+            threads.submit(self._stream, user, {"code": code, **fields}, event)
+            for code, event in zip(codes, begun, strict=True)
+        ]
+        for event, run in zip(begun, runs, strict=True):
+            assert event.wait(PATIENCE), run.result() if run.done() else self.log.read_text()
+        return runs
+
+    def _stream(self, user: str, job: dict[str, Any], begun: threading.Event) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        with self.client(user) as client, client.stream("POST", "/execute", json=job) as answer:
+            assert answer.status_code == 200, answer.read()
+            for line in answer.iter_lines():
+                if line == "event: stdout":
+                    begun.set()
+                elif line.startswith("data: "):
+                    body = json.loads(line.removeprefix("data: "))
         return body
 
     def wait(self, done: Callable[[], object], seconds: float = READY_SECONDS) -> None:
@@ -55,7 +82,9 @@ class Executor:
 
     def health(self) -> dict[str, Any]:
         try:
-            body: dict[str, Any] = httpx.get(f"{self.url}/health", headers={"accept": "application/json"}).json()
+            body: dict[str, Any] = httpx.get(
+                f"{self.url}/health", headers={"accept": "application/json"}, timeout=PATIENCE
+            ).json()
         except httpx.TransportError:
             return {}
         return body

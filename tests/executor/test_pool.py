@@ -36,7 +36,7 @@ def test_a_run_takes_a_ready_box_and_the_pool_is_filled_again(executor: Executor
 def test_boxes_that_die_unused_are_never_handed_out_and_are_replaced(executor: Executor) -> None:
     executor.wait(lambda: ready(executor) >= 2)
     killed = boxes(executor.owner(), state="running")
-    subprocess.run(["docker", "kill", *killed], check=True, capture_output=True)
+    subprocess.run(["docker", "kill", *killed], check=False, capture_output=True)  # some may be on their way out
     assert executor.execute("1 + 1")["result"] == 2
     executor.wait(lambda: ready(executor) >= 2 and not set(killed) & set(boxes(executor.owner())))
 
@@ -53,9 +53,9 @@ def test_a_burst_is_answered_or_refused_and_never_a_pile_of_containers(tmp_path:
     limits = {"MAX_CONCURRENT": "3", "MAX_QUEUE": "6", "POOL_SIZE": "base=2"}
     with running(tmp_path, **limits) as executor, concurrent.futures.ThreadPoolExecutor(40) as threads:
         owner = executor.owner()
-        fields = {"code": "import time; time.sleep(0.3)"}
+        fields = {"code": "import time; time.sleep(0.6)"}
         with httpx.Client(base_url=executor.url, headers={"authorization": f"Bearer {executor.token()}"}) as client:
-            runs = [threads.submit(client.post, "/execute", json=fields, timeout=30) for _ in range(40)]
+            runs = [threads.submit(client.post, "/execute", json=fields, timeout=60) for _ in range(40)]
             most = 0
             while not all(run.done() for run in runs):
                 most = max(most, len(boxes(owner)))
@@ -75,8 +75,7 @@ def test_a_burst_is_answered_or_refused_and_never_a_pile_of_containers(tmp_path:
 def test_whoever_waits_too_long_is_told_so(tmp_path: Path) -> None:
     limits = {"MAX_CONCURRENT": "1", "QUEUE_SECONDS": "0.2"}
     with running(tmp_path, **limits) as executor, concurrent.futures.ThreadPoolExecutor() as threads:
-        run = threads.submit(executor.execute, "import time; time.sleep(1)")
-        time.sleep(0.4)
+        [run] = executor.begin(threads, "print('begun', flush=True)\nimport time; time.sleep(2)")
         with executor.client() as client:
             late = client.post("/execute", json={"code": "1"})
         assert (late.status_code, late.json()["code"]) == (503, "queue_timeout")
@@ -153,11 +152,11 @@ def test_an_engine_that_goes_away_and_comes_back_is_served_from_again(tmp_path: 
         owner = executor.owner()
         before = set(boxes(owner))
         way.close()
-        executor.wait(lambda: executor.health()["status"] == "unhealthy", 15)
+        executor.wait(lambda: executor.health()["status"] == "unhealthy")
         with executor.client() as client:
             refused = client.post("/execute", json={"code": "1"})
         assert (refused.status_code, refused.json()["code"]) == (503, "sandbox_unavailable")
         way.open()
         executor.wait(lambda: executor.health()["status"] == "healthy")
         assert executor.execute("2 + 2")["result"] == 4
-        executor.wait(lambda: ready(executor) >= 1 and not before & set(boxes(owner)), 20)
+        executor.wait(lambda: ready(executor) >= 1 and not before & set(boxes(owner)))

@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.pacing import PATIENCE
+
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -115,10 +117,12 @@ class Server:
     requests: list[Received] = field(default_factory=list)
 
     async def settle(self, count: int) -> None:
-        """Wait until this many connections are open, 2 s at most."""
-        async with asyncio.timeout(2):
+        """Wait until this many connections are open here, and give the other end a chance to see it too."""
+        async with asyncio.timeout(PATIENCE):
             while self.open != count:
                 await asyncio.sleep(0.005)
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 Script = Callable[[Peer], Awaitable[None]]

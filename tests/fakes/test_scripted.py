@@ -42,7 +42,9 @@ async def test_a_client_that_leaves_is_noticed(when: str):
     async with serve(fake.app) as url:
         client = httpx.AsyncClient(base_url=url)
         asking = asyncio.ensure_future(client.post("/v1/chat/completions", json=body, timeout=30))
-        await asyncio.sleep(0.2)
+        while not fake.received:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         asking.cancel()
         await client.aclose()
-        await asyncio.wait_for(fake.left.wait(), 5)
+        await asyncio.wait_for(fake.left.wait(), 20)

@@ -18,6 +18,7 @@ from tests.fakes.gemini import FakeGemini
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeLMStudio, FakeOpenAI
 from tests.fakes.scripted import Fake
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
@@ -27,7 +28,7 @@ NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
 async def gateway(folder: Path, *argv: str, **environ: str) -> AsyncIterator[httpx.AsyncClient]:
     """Serve a gateway with these options and variables; yields a client whose base URL it is."""
     settings = load(argv, {"EXECUTOR_URL": NOBODY, "LLM_RETRIES": "0", **environ}, folder)
-    async with serve(create_app(settings)) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with serve(create_app(settings)) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
         yield client
 
 

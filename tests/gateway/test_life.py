@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,21 +12,15 @@ import httpx
 import pytest
 from sanic import Request, Sanic, response
 
-from tests.conftest import serve
+from tests.conftest import free_port, serve
 from tests.fakes.openai import FakeOpenAI
 from tests.gateway.serving import NOBODY
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK, watch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 CHAT = {"messages": [{"role": "user", "content": "one two three four five six"}], "stream": True}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def run(folder: Path, *argv: str, **environ: str) -> asyncio.subprocess.Process:
@@ -48,7 +41,7 @@ async def run(folder: Path, *argv: str, **environ: str) -> asyncio.subprocess.Pr
 
 
 async def finish(process: asyncio.subprocess.Process) -> tuple[int | None, list[str], str]:
-    out, err = await asyncio.wait_for(process.communicate(), 40)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
     watch.search("what a process said", out + err)
     return process.returncode, out.decode().splitlines(), err.decode()
 
@@ -61,9 +54,9 @@ async def running(
     port = free_port()
     process = await run(folder, "--port", str(port), *argv, **environ)
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not await answers(client):
                     await asyncio.sleep(0.05)
             yield process, client
@@ -112,7 +105,7 @@ async def test_a_refresh_of_the_catalogue_reaches_all_workers(tmp_path: Path) ->
 
 async def until_all_list(client: httpx.AsyncClient, model: str) -> None:
     """Wait until twenty new connections in a row, over all workers, find the model."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while not all([model in (await client.get("/v1/models")).text for _ in range(20)]):
             await asyncio.sleep(0.1)
 

@@ -14,6 +14,7 @@ from executor.sandboxes.attach import attach
 from executor.sandboxes.docker import DockerEngine
 from executor.sandboxes.ownership import claim_owner
 from tests.executor.conftest import BASE_IMAGE, boxes
+from tests.pacing import PATIENCE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.docker]
 
@@ -68,7 +69,7 @@ async def test_a_box_that_dies_tells_so(engine: DockerEngine) -> None:
     died = asyncio.Event()
     sandbox.on_death(died.set)
     docker("kill", sandbox.name)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await died.wait()
     assert not sandbox.alive
 

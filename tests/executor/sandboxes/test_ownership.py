@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from executor.sandboxes.ownership import claim_owner
+from tests.pacing import PATIENCE
 
 HOLD = """
 import sys
@@ -92,6 +93,6 @@ def test_many_that_start_at_once_beside_others_that_stop_never_share_an_id(tempo
             assert process.stdout is not None
             ids.append(process.stdout.readline().strip())
         for process in started:
-            process.communicate("\n", timeout=10)
+            process.communicate("\n", timeout=PATIENCE)
         assert len(set(ids)) == len(started)
     del temporary_folder

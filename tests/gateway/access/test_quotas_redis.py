@@ -47,6 +47,12 @@ def redis_uri() -> Iterator[str]:
         yield f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0"
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of requests when Redis is slow is tested elsewhere."""
+    monkeypatch.setattr("gateway.access.quotas.STORAGE_SECONDS", 20.0)
+
+
 def share(uri: str, requests: str) -> Quotas:
     return Quotas(LimitSettings(enabled=True, requests=requests, executions=requests, storage_uri=uri))
 

@@ -127,7 +127,7 @@ async def test_a_provider_that_is_not_there_is_503(place: Town, family: Family) 
 
 @every_family
 async def test_a_provider_that_takes_too_long_is_504(place: Town, family: Family) -> None:
-    place.fakes["compat"].pause_before = 10
+    place.fakes["compat"].pause_before = 100
     answer = await ask(place.client, family, "slow:some-model")
     assert answer.status_code == 504
     assert family.read_error(answer)[1] in ("upstream_timeout", None)

@@ -14,6 +14,7 @@ from gateway.api.origins import is_local_host
 from gateway.app import create_app
 from gateway.configuration import load
 from tests.gateway.serving import gateway
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
@@ -233,7 +234,7 @@ async def say(client: httpx.AsyncClient, *head: str) -> bytes:
     """Send just this as the head of a request; gives all that comes back until the gateway closes."""
     reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
     writer.write("\r\n".join([*head, "Connection: close", "", ""]).encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return answer
 

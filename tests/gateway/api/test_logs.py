@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import free_port, serve
 from tests.gateway.api.test_execute import StandIn
 from tests.gateway.serving import NOBODY, gateway
+from tests.pacing import PATIENCE
 from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
@@ -157,7 +158,7 @@ async def follow(client: httpx.AsyncClient, query: str = "") -> AsyncIterator[tu
 
 
 async def wait_for(told: AsyncIterator[tuple[str, Any]], name: str) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for event, data in told:
             if event == name:
                 return data
@@ -168,11 +169,13 @@ async def test_the_feed_tells_a_call_as_it_happens_and_no_body(tmp_path: Path) -
     async with gateway(tmp_path, LOG_BODIES="true") as client:
         told = follow(client)
         first = asyncio.ensure_future(wait_for(told, "call"))
-        await asyncio.sleep(0.3)
-        request_id = await ask(client)
+        asked = []
+        while not first.done():  # it tells what happens once it has begun
+            asked.append(await ask(client))
+            await asyncio.sleep(0.2)
         call = await first
         await told.aclose()  # type: ignore[attr-defined]  # an async generator
-    assert call["request_id"] == request_id
+    assert call["request_id"] in asked
     assert "request_body" not in call
 
 
@@ -182,14 +185,16 @@ async def test_with_a_window_the_feed_carries_figures_that_move_and_the_executor
         told = follow(client, "?window=1m&buckets=4")
         before = await wait_for(told, "stats")
         await ask(client)
-        after = await wait_for(told, "stats")
+        async with asyncio.timeout(PATIENCE):
+            while (await wait_for(told, "stats"))["calls"]["total"]["calls"] != 1:
+                pass
         await told.aclose()  # type: ignore[attr-defined]  # an async generator
         again = follow(client, "?window=1m")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not (state := await wait_for(again, "state"))["executor"].get("executions"):
                 pass
         await again.aclose()  # type: ignore[attr-defined]  # an async generator
-    assert (before["calls"]["total"]["calls"], after["calls"]["total"]["calls"]) == (0, 1)
+    assert before["calls"]["total"]["calls"] == 0
     assert state["executor"]["reachable"] is True
     assert [run["id"] for run in state["executor"]["executions"]] == ["exec_ann", "exec_bob"]
     assert state["health"]["providers"]["stub"]
@@ -202,12 +207,12 @@ async def test_the_feed_ends_when_the_server_stops_so_that_nothing_waits_for_it(
         env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
             await wait_until_up(client)
             told = follow(client, "?window=1m")
             await wait_for(told, "stats")
             server.terminate()
-            async with asyncio.timeout(10):  # a server that waits for its streams takes 30 s
+            async with asyncio.timeout(20):  # a server that waits for its streams takes 30 s
                 async for _ in told:
                     pass
                 assert await server.wait() == 0
@@ -218,7 +223,7 @@ async def test_the_feed_ends_when_the_server_stops_so_that_nothing_waits_for_it(
 
 
 async def wait_until_up(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await client.get("/health")
@@ -235,7 +240,7 @@ async def test_bodies_are_kept_when_that_is_wished_and_only_then(tmp_path: Path,
     for wish, kept in (("true", True), ("false", False)):
         async with gateway(tmp_path, LOG_BODIES=wish) as client:
             await client.post("/llm", json=chat)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while not (calls := (await client.get("/api/logs/api-calls")).json()["calls"]):
                     await asyncio.sleep(0.05)
             assert ("a secret word" in (calls[0].get("request_body") or "")) is kept

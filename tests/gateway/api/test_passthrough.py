@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.misbehaving import Peer, Script, Server, misbehaving
 from tests.gateway.api.asking import SAID
 from tests.gateway.serving import GATEWAY_KEY, PROVIDER_KEY, Town, gateway, town
+from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -164,12 +165,12 @@ async def test_bodies_are_streamed_both_ways(tmp_path: Path) -> None:
         assert await peer.chunk() == b"two"
         assert await peer.chunk() == b""
         await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"5\r\nfirst\r\n")
-        await asyncio.wait_for(got_answer.wait(), 5)
+        await asyncio.wait_for(got_answer.wait(), PATIENCE)
         await peer.send(b"6\r\nsecond\r\n0\r\n\r\n")
 
     async def upload() -> AsyncIterator[bytes]:
         yield b"one"
-        await asyncio.wait_for(got_first.wait(), 5)  # the provider has the first part before there is a second
+        await asyncio.wait_for(got_first.wait(), PATIENCE)  # the provider has the first part before there is a second
         yield b"two"
 
     async with (
@@ -201,7 +202,7 @@ async def raw_get(client: httpx.AsyncClient, target: str) -> tuple[int, Any]:
     """Ask for a target that no well-behaved client would send."""
     reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
     writer.write(f"GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode("latin-1"))
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body) if body.startswith(b"{") else None
@@ -272,7 +273,7 @@ async def test_a_providers_own_error_comes_back_unchanged(place: Town) -> None:
 async def test_raw_calls_are_in_the_call_log_with_their_status_and_unknown_usage(place: Town) -> None:
     place.openai.fail(418, b"short and stout")
     await place.client.post("/openai/chat/completions", json=CHAT, headers={"x-request-id": "the-raw-one"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         calls: list[Any] = []
         while not calls:
             listed = (await place.client.get("/api/logs/api-calls?limit=20")).json()["calls"]
@@ -283,7 +284,7 @@ async def test_raw_calls_are_in_the_call_log_with_their_status_and_unknown_usage
 
 
 async def test_a_provider_that_is_not_there_is_503_and_one_that_is_slow_504(place: Town) -> None:
-    place.fakes["compat"].pause_before = 10
+    place.fakes["compat"].pause_before = 100
     for path, status in (("/down/x", 503), ("/slow/chat/completions", 504)):
         answer = await place.client.post(path, json=CHAT)
         assert answer.status_code == status

@@ -7,7 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
+
+from tests.pacing import PATIENCE
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 REQUIRED = "SANDGATE_REQUIRE_BROWSER"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,7 +36,7 @@ async def browse(url: str, *, allowed: str = "nothing is allowed", **context: An
         browser = await driver.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         tab = await browser.new_context(base_url=origin, **context)
         page = await tab.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("console", lambda told: complaints.append(f"console: {told.text}") if told.type == "error" else None)
         page.on("request", lambda asked: complaints.extend(find_outside(asked.url, origin)))

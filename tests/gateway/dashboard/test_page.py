@@ -166,18 +166,23 @@ async def test_the_log_is_cleared_after_asking(tmp_path: Path) -> None:
         await expect(page.locator("#calls tbody tr")).to_have_count(0)
 
 
+NOTE_LENGTHS = """() => {
+  window.lengths = new Set();
+  const note = () => window.lengths.add(document.querySelector('.turn.assistant .said')?.textContent.trim().length);
+  new MutationObserver(note).observe(document.body, {subtree: true, childList: true, characterData: true});
+}"""
+
+
 async def test_a_chat_streams(tmp_path: Path) -> None:
     async with house(tmp_path) as (_, url, _), browse(url) as page:
         await page.goto("/#/playground")
         await page.fill("#chat-model", "stub:stub-slow")
+        await page.evaluate(NOTE_LENGTHS)
         await page.fill("#chat-text", f"tell me {HOSTILE}")
         await page.keyboard.press("Enter")
-        said = page.locator(".turn.assistant .said")
-        await expect(said).to_have_text(re.compile(r"\w"))
-        begun = len(await said.inner_text())
         await expect(page.locator(".turn.assistant .foot")).to_contain_text("first token")
-        assert len(await said.inner_text()) > begun
         await expect(page.locator(".turn.assistant .foot")).to_contain_text("in,")
+        assert await page.evaluate("[...window.lengths].filter(length => length > 0).length") > 1
         await expect(page.locator(".turn.user .said")).to_have_text(f"tell me {HOSTILE}")
         assert await page.evaluate("window.hacked") is None
 
@@ -295,4 +300,4 @@ async def test_the_docs_are_drawn_from_packaged_files_alone(tmp_path: Path, path
         await page.goto(path)
         if path == "/docs":
             await page.get_by_text("One shape", exact=True).click()
-        await expect(page.locator("body")).to_contain_text(shown, timeout=20_000)
+        await expect(page.locator("body")).to_contain_text(shown)

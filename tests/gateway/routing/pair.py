@@ -53,7 +53,7 @@ async def pair(
     *,
     urls: dict[str, str] | None = None,
     fallbacks: tuple[str, ...] = ("two:gpt-4o-mini",),
-    timeout: float = 5,
+    timeout: float = 30,
     **environ: str,
 ) -> AsyncIterator[Pair]:
     one, two, three = FakeOpenAI(KEY), FakeOpenAI(KEY), FakeAnthropic(KEY)
@@ -66,9 +66,10 @@ async def pair(
         }
         kinds = {"one": "openai-compatible", "two": "openai-compatible", "three": "anthropic"}
         providers: dict[str, Any] = {
-            name: {"kind": kind, "base_url": served[name], "api_key": KEY, "timeout_seconds": timeout}
+            name: {"kind": kind, "base_url": served[name], "api_key": KEY, "timeout_seconds": 30}
             for name, kind in kinds.items()
         }
+        providers["one"]["timeout_seconds"] = timeout
         providers["keyless"] = {"kind": "anthropic", "base_url": served["three"]}
         file = folder / "config.json"
         models = {"model": {"model": "one:gpt-4o-mini", "fallbacks": list(fallbacks)}}

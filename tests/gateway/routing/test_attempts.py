@@ -5,12 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 from tests.gateway.routing.pair import FAILED, SOON, every_way, pair
 from tests.gateway.serving import NOBODY
+from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -79,7 +79,7 @@ async def test_a_long_retry_after_goes_to_the_client_at_once_who_may_come_back(t
         place.one.fail(429, FAILED, {"retry-after": "6"})
         began = time.monotonic()
         answer = await place.ask()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5  # six would have been waited for
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "6")
         assert "x-should-retry" not in answer.headers
         assert place.asked() == [1, 0]
@@ -226,11 +226,11 @@ async def test_a_fallback_that_cannot_be_asked_is_passed_over(tmp_path: Path) ->
 async def test_a_client_that_leaves_while_a_retry_is_waited_for_ends_it(tmp_path: Path) -> None:
     async with pair(tmp_path) as place:
         place.one.fail(503, FAILED, {"retry-after": "1"}, times=3)
-        with pytest.raises(httpx.ReadTimeout):
-            await place.client.post(
-                "/v1/chat/completions",
-                json={"model": "model", "messages": [{"role": "user", "content": "hello"}]},
-                timeout=0.3,
-            )
+        asking = asyncio.create_task(place.ask("/v1/chat/completions"))
+        async with asyncio.timeout(PATIENCE):
+            while place.asked() != [1, 0]:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        asking.cancel()
         await asyncio.sleep(1.5)
         assert place.asked() == [1, 0]

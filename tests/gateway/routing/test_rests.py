@@ -7,28 +7,32 @@ import pytest
 
 from gateway.routing.retries import BUDGET_FLOOR
 from tests.gateway.routing.pair import FAILED, SOON, pair
+from tests.pacing import at_some_pace
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_provider_that_keeps_failing_is_left_alone_and_it_shows(tmp_path: Path) -> None:
-    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="2", PROVIDER_REST_SECONDS="1") as place:
-        place.one.fail(500, FAILED, SOON, times=5)
-        answers = [await place.ask(), await place.ask()]
-        assert place.asked() == [5, 0]  # not six: the rest begins in the middle of the second call
-        resting = await place.ask()
-        assert [answer.status_code for answer in (*answers, resting)] == [502, 502, 503]
-        assert resting.headers["retry-after"] == "1"
-        assert "x-should-retry" not in resting.headers
-        assert place.asked() == [5, 0]
-        health = (await place.client.get("/healthz")).json()["providers"]["one"]
-        assert 0 < health["resting_seconds"] <= 1
-        assert 'llm_provider_resting{provider="one"} 1.0' in (await place.client.get("/metrics")).text
-        events = (await place.client.get("/api/logs/server-events")).text
-        assert '"provider_resting"' in events
-        await asyncio.sleep(1.1)
-        assert 'llm_provider_resting{provider="one"} 0.0' in (await place.client.get("/metrics")).text
-        assert (await place.ask()).status_code == 200
+    async def keep_failing(pace: float) -> None:
+        async with pair(tmp_path, fallbacks=(), LLM_RETRIES="2", PROVIDER_REST_SECONDS=str(int(pace))) as place:
+            place.one.fail(500, FAILED, SOON, times=5)
+            answers = [await place.ask(), await place.ask()]
+            assert place.asked() == [5, 0]  # not six: the rest begins in the middle of the second call
+            resting = await place.ask()
+            assert [answer.status_code for answer in (*answers, resting)] == [502, 502, 503]
+            assert 0 < int(resting.headers["retry-after"]) <= pace
+            assert "x-should-retry" not in resting.headers
+            assert place.asked() == [5, 0]
+            health = (await place.client.get("/healthz")).json()["providers"]["one"]
+            assert 0 < health["resting_seconds"] <= pace
+            assert 'llm_provider_resting{provider="one"} 1.0' in (await place.client.get("/metrics")).text
+            events = (await place.client.get("/api/logs/server-events")).text
+            assert '"provider_resting"' in events
+            await asyncio.sleep(pace + 0.1)
+            assert 'llm_provider_resting{provider="one"} 0.0' in (await place.client.get("/metrics")).text
+            assert (await place.ask()).status_code == 200
+
+    await at_some_pace(keep_failing)
 
 
 async def test_while_a_provider_rests_its_fallback_is_asked_at_once(tmp_path: Path) -> None:

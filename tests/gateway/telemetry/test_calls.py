@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from gateway.telemetry import calls as calls_module
 from gateway.telemetry.calls import Bounds, Call, CallLog, Skipped
 from gateway.telemetry.masking import mask
+from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -132,7 +133,7 @@ async def test_wildcards_and_quotes_in_a_search_are_just_text(log, text):
     assert await ids(log, q=text) == ["hit"]
 
 
-@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters(), max_size=40), st.integers(), st.floats())
 async def test_nothing_a_provider_sends_makes_the_log_lose_a_call(log, text, tokens, seconds):
     log.record(call(request_id="odd", model=text, error=text, user=text, prompt_tokens=tokens, duration_ms=seconds))
@@ -211,7 +212,7 @@ async def test_what_is_recorded_is_written_without_anybody_asking(log, tmp_path)
 async def written(folder, count):
     """Wait until a reader from outside sees so many calls."""
     reader = sqlite3.connect(folder / "calls.sqlite3")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while reader.execute("SELECT count(*) FROM calls").fetchone()[0] < count:
             await asyncio.sleep(0.02)
     reader.close()
@@ -267,7 +268,7 @@ async def test_pruning_happens_in_the_background(tmp_path):
     async with opened(tmp_path, bounds=Bounds(calls=10)) as log:
         for _ in range(50):
             log.record(call())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len((await log.calls())[0]) != 10:
                 await asyncio.sleep(0.02)
 
@@ -330,17 +331,24 @@ def quick(monkeypatch):
 
 
 async def next_of(news):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return await anext(news)
+
+
+async def followed(log):
+    """Follow the log from now on; gives the news, and the first of them to come."""
+    news = log.follow()
+    first = asyncio.create_task(next_of(news))
+    await asyncio.sleep(0)  # it has asked where the log ends
+    await log.events()  # and has been told: one thread answers both
+    return news, first
 
 
 async def test_the_feed_brings_calls_and_events_of_all_workers(tmp_path, quick):
     async with opened(tmp_path) as one, opened(tmp_path) as two:
         one.record(call(request_id="before"))
         await one.flush()
-        news = one.follow()
-        first = asyncio.create_task(next_of(news))
-        await asyncio.sleep(0.1)
+        news, first = await followed(one)
         two.record(call(request_id="after"))
         assert (await first).request_id == "after"
         two.event("provider_down", "x")
@@ -349,9 +357,7 @@ async def test_the_feed_brings_calls_and_events_of_all_workers(tmp_path, quick):
 
 
 async def test_the_feed_goes_on_after_the_log_was_cleared(log, quick):
-    news = log.follow()
-    first = asyncio.create_task(next_of(news))
-    await asyncio.sleep(0.1)
+    news, first = await followed(log)
     log.record(call(request_id="one"))
     assert (await first).request_id == "one"
     await log.clear()
@@ -362,9 +368,7 @@ async def test_the_feed_goes_on_after_the_log_was_cleared(log, quick):
 
 async def test_the_feed_says_how_many_it_left_out(log, monkeypatch):
     monkeypatch.setattr(calls_module, "MOST_FOLLOWED", 5)
-    news = log.follow()
-    first = asyncio.create_task(next_of(news))
-    await asyncio.sleep(0.1)
+    news, first = await followed(log)
     for n in range(12):
         log.record(call(request_id=f"r{n}"))
     await log.flush()
@@ -376,10 +380,22 @@ async def test_the_feed_says_how_many_it_left_out(log, monkeypatch):
 async def test_the_feed_ends_when_the_log_stops(tmp_path):
     async with opened(tmp_path) as log:
         following = asyncio.create_task(collect(log.follow()))
-        await asyncio.sleep(0.1)
-    async with asyncio.timeout(5):
+        await asyncio.sleep(0)
+        await log.events()
+    async with asyncio.timeout(PATIENCE):
         assert await following == []
 
 
 async def collect(news):
     return [one async for one in news]
+
+
+async def test_who_follows_from_a_place_misses_nothing_behind_it(log):
+    log.record(call(model="before"))
+    await log.flush()
+    place = await log.newest()
+    log.record(call(model="after"))
+    await log.flush()
+    news = log.follow(place)
+    assert (await anext(news)).model == "after"
+    await news.aclose()

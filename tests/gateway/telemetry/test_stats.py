@@ -170,9 +170,7 @@ def test_a_window_of_a_hundred_thousand_calls_reads_none_of_them(database):
         database.write(calls, [])
     asked = []
     database.connection.set_trace_callback(asked.append)
-    began = time.perf_counter()
     assert Statistics(database).read(960.0, 64, NOW)["calls"]["total"]["calls"] == 100_000
-    assert time.perf_counter() - began < 1.5
     assert len(asked) < 70
     assert not [statement for statement in asked if " calls " in f"{statement} "]
 

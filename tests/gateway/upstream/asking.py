@@ -13,7 +13,7 @@ CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 def provider_at(server: Server | str, **changes: Any) -> ProviderSettings:
     base_url = server if isinstance(server, str) else server.url + "/v1"
     return ProviderSettings(
-        **{"name": "work", "kind": "openai-compatible", "base_url": base_url, "timeout_seconds": 5, **changes}
+        **{"name": "work", "kind": "openai-compatible", "base_url": base_url, "timeout_seconds": 30, **changes}
     )
 
 

@@ -10,7 +10,7 @@ from gateway.upstream import Upstream
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 from tests.gateway.upstream.asking import ask, headers_of, pieces_of, provider_at, say, say_ok
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(

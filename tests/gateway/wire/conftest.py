@@ -18,7 +18,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 async def client(request: pytest.FixtureRequest, anyio_backend: object) -> AsyncIterator[httpx.AsyncClient]:
     """An httpx client over our transport, and over httpx's own."""
     transport = WireTransport() if request.param == "wire" else httpx.AsyncHTTPTransport()
-    async with httpx.AsyncClient(transport=transport, timeout=5) as client:
+    async with httpx.AsyncClient(transport=transport, timeout=30) as client:
         yield client
 
 

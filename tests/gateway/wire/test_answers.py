@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.misbehaving import OK, Peer, misbehaving
+from tests.pacing import PATIENCE, at_some_pace
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
@@ -210,7 +211,7 @@ async def test_a_connection_whose_answer_was_not_read_to_its_end_is_not_used_aga
         for _ in range(2):
             async with client.stream("GET", server.url) as response:
                 assert await anext(response.aiter_raw()) == b"hello"
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE):
                 await closed.wait()
             closed.clear()
         assert server.connections == 2
@@ -223,9 +224,8 @@ async def test_a_silent_server_runs_into_the_read_timeout(client: httpx.AsyncCli
 
     async with misbehaving(script) as server:
         with pytest.raises(httpx.ReadTimeout):
-            await client.get(server.url, timeout=httpx.Timeout(5, read=0.1))
-        await asyncio.sleep(0.05)
-        assert server.open == 0
+            await client.get(server.url, timeout=httpx.Timeout(30, read=0.1))
+        await server.settle(0)
 
 
 async def test_a_stream_that_falls_silent_runs_into_the_read_timeout(client: httpx.AsyncClient) -> None:
@@ -234,26 +234,32 @@ async def test_a_stream_that_falls_silent_runs_into_the_read_timeout(client: htt
         await peer.send(CHUNKED, b"5\r\nhello\r\n")
         await peer.gone()
 
-    timeout = httpx.Timeout(5, read=0.1)
-    async with misbehaving(script) as server, client.stream("GET", server.url, timeout=timeout) as response:
-        pieces = response.aiter_raw()
-        assert await anext(pieces) == b"hello"
-        with pytest.raises(httpx.ReadTimeout):
-            await anext(pieces)
+    async def hear_half(pace: float) -> None:
+        timeout = httpx.Timeout(30, read=0.1 * pace)
+        async with misbehaving(script) as server, client.stream("GET", server.url, timeout=timeout) as response:
+            pieces = response.aiter_raw()
+            assert await anext(pieces) == b"hello"
+            with pytest.raises(httpx.ReadTimeout):
+                await anext(pieces)
+
+    await at_some_pace(hear_half)
 
 
 async def test_a_slow_drip_is_awaited_as_long_as_bytes_come(client: httpx.AsyncClient) -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.send(CHUNKED)
-        for _ in range(8):
-            await asyncio.sleep(0.05)
-            await peer.send(b"1\r\nx\r\n")
-        await peer.send(b"0\r\n\r\n")
+    async def drip(pace: float) -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.send(CHUNKED)
+            for _ in range(8):
+                await asyncio.sleep(0.05 * pace)
+                await peer.send(b"1\r\nx\r\n")
+            await peer.send(b"0\r\n\r\n")
 
-    async with misbehaving(script) as server:
-        response = await client.get(server.url, timeout=httpx.Timeout(5, read=0.3))
-        assert response.content == b"x" * 8
+        async with misbehaving(script) as server:
+            response = await client.get(server.url, timeout=httpx.Timeout(30, read=0.3 * pace))
+            assert response.content == b"x" * 8
+
+    await at_some_pace(drip)
 
 
 async def test_each_piece_is_handed_on_as_soon_as_it_comes(client: httpx.AsyncClient) -> None:
@@ -283,7 +289,9 @@ async def test_each_piece_is_handed_on_as_soon_as_it_comes(client: httpx.AsyncCl
     framing=st.sampled_from(["chunked", "length", "close"]),
     interim=st.booleans(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 async def test_any_body_in_any_chunks_and_any_packets_arrives_unchanged(
     client: httpx.AsyncClient, body: bytes, sizes: list[int], cuts: list[int], framing: str, interim: bool
 ) -> None:

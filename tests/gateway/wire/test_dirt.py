@@ -9,7 +9,7 @@ from gateway.wire import Wire
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 from tests.gateway.wire.fetching import CHUNKED, fetch, origin_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ async def test_a_connection_with_bytes_left_over_is_never_used_again(wire: Wire,
     async with misbehaving(script) as server:
         for _ in range(3):
             assert await fetch(wire, server) == b"ok"
-            await asyncio.sleep(0.03)
+            await server.settle(0)
         assert server.connections == 3
         await server.settle(0)
 

@@ -10,7 +10,7 @@ from gateway.wire import Origin, ServerDisconnected, Timeouts, Wire
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 from tests.gateway.wire.fetching import GET, POST, fetch, origin_of, say_ok
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 
 def say_ok_when(event: asyncio.Event):
@@ -61,7 +61,7 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_tried(wire:
     async with misbehaving(script) as server:
         for _ in range(3):
             assert await fetch(wire, server) == b"ok"
-            await asyncio.sleep(0.02)
+            await server.settle(0)
         assert len(server.requests) == server.connections == 3
 
 
@@ -175,9 +175,11 @@ async def test_the_wait_in_line_is_bounded_and_leaves_nothing_behind(anyio_backe
 
 
 async def test_a_lost_connection_gives_its_place_to_who_waits(anyio_backend: object) -> None:
+    in_line = asyncio.Event()
+
     async def script(peer: Peer) -> None:
         await peer.request()
-        await asyncio.sleep(0.03)
+        await in_line.wait()
         if peer.number == 1:
             peer.reset()
         else:
@@ -187,7 +189,10 @@ async def test_a_lost_connection_gives_its_place_to_who_waits(anyio_backend: obj
     async with misbehaving(script) as server:
         first = asyncio.create_task(fetch(wire, server))
         await server.settle(1)
-        assert await fetch(wire, server) == b"ok"
+        second = asyncio.create_task(fetch(wire, server))
+        await asyncio.sleep(0.02)
+        in_line.set()
+        assert await second == b"ok"
         with pytest.raises(httpx.ReadError):
             await first
     await wire.aclose()

@@ -9,7 +9,7 @@ import pytest
 from gateway.wire import Origin, Timeouts, Wire
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 LARGE = bytes(range(256)) * 8192  # 2 MiB
 
@@ -75,8 +75,7 @@ async def test_an_error_of_the_bodys_source_ends_the_request(client: httpx.Async
     async with misbehaving(script) as server:
         with pytest.raises(SourceError):
             await client.post(server.url, content=source())
-        await asyncio.sleep(0.05)
-        assert server.open == 0
+        await server.settle(0)
 
 
 async def test_a_connection_answered_before_the_body_was_sent_is_not_used_again() -> None:
@@ -132,7 +131,7 @@ async def test_a_server_that_does_not_take_the_body_runs_into_the_write_timeout(
         body = LARGE * 32
         head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body)
         with pytest.raises(httpx.WriteTimeout):
-            await wire.exchange(Origin("http", "127.0.0.1", server.port), head, body, timeouts=Timeouts(5, 5, 0.2, 5))
+            await wire.exchange(Origin("http", "127.0.0.1", server.port), head, body, timeouts=Timeouts(write=0.2))
         leave.set()
 
 

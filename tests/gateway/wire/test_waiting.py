@@ -9,13 +9,14 @@ import pytest
 from gateway.wire import BodyTooLarge, Timeouts, Wire, WireResponse
 from tests.fakes.misbehaving import OK, Peer, misbehaving
 from tests.gateway.wire.fetching import CHUNKED, GET, fetch, origin_of, say_ok
+from tests.pacing import at_some_pace
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("when", ["before the first byte", "in the head", "in the body"])
 async def test_who_stops_waiting_closes_the_connection_at_once(wire: Wire, when: str) -> None:
-    left: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    left: asyncio.Future[float]
     ready = asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -28,16 +29,22 @@ async def test_who_stops_waiting_closes_the_connection_at_once(wire: Wire, when:
         await peer.gone()
         left.set_result(time.monotonic())
 
-    async with misbehaving(script) as server:
-        task = asyncio.create_task(fetch(wire, server))
-        await ready.wait()
-        await asyncio.sleep(0.01)
-        cancelled = time.monotonic()
-        task.cancel()
-        async with asyncio.timeout(2):
-            assert await left - cancelled < 0.1
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    async def leave(_pace: float) -> None:
+        nonlocal left
+        left = asyncio.get_running_loop().create_future()
+        ready.clear()
+        async with misbehaving(script) as server:
+            task = asyncio.create_task(fetch(wire, server))
+            await ready.wait()
+            await asyncio.sleep(0.01)
+            cancelled = time.monotonic()
+            task.cancel()
+            async with asyncio.timeout(2):
+                assert await left - cancelled < 0.1
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    await at_some_pace(leave)
 
 
 async def test_who_stops_waiting_while_connecting_leaves_no_connection(wire: Wire) -> None:
@@ -68,9 +75,11 @@ async def test_a_slow_reader_holds_the_server_back(wire: Wire) -> None:
 
     async with misbehaving(script) as server:
         response = await wire.exchange(origin_of(server), GET)
-        await asyncio.sleep(0.3)
+        held_at = -1
+        while held_at != sent or not sent:
+            held_at = sent
+            await asyncio.sleep(0.2)
         assert response.buffered < 1 << 20
-        held_at = sent
         assert held_at < 640 * 65536
         size = 0
         async for piece in response:
@@ -108,20 +117,23 @@ async def test_a_deadline_bounds_a_whole_answer_that_drips(wire: Wire) -> None:
         begun = time.monotonic()
         with pytest.raises(httpx.ReadTimeout):
             await response.read(1000, deadline=asyncio.get_running_loop().time() + 0.2)
-        assert 0.15 < time.monotonic() - begun < 2
+        assert 0.15 < time.monotonic() - begun < 10
 
 
 async def test_a_deadline_of_one_exchange_does_not_end_the_next(wire: Wire) -> None:
     """The timer is shared by all exchanges of a connection: a near deadline that is over must not strike later."""
 
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        await peer.answer(b"ok")
-        await peer.request()
-        await asyncio.sleep(0.3)
-        await peer.answer(b"late")
+    async def ask_twice(pace: float) -> None:
+        async def script(peer: Peer) -> None:
+            await peer.request()
+            await peer.answer(b"ok")
+            await peer.request()
+            await asyncio.sleep(0.3 * pace)
+            await peer.answer(b"late")
 
-    async with misbehaving(script) as server:
-        assert await fetch(wire, server, timeouts=Timeouts(read=0.15)) == b"ok"
-        assert await fetch(wire, server, timeouts=Timeouts(read=5)) == b"late"
-        assert server.connections == 1
+        async with misbehaving(script) as server:
+            assert await fetch(wire, server, timeouts=Timeouts(read=0.15 * pace)) == b"ok"
+            assert await fetch(wire, server, timeouts=Timeouts(read=30)) == b"late"
+            assert server.connections == 1
+
+    await at_some_pace(ask_twice)
