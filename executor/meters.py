@@ -1,6 +1,6 @@
 """What the executor counts, under the names of API.md 4.4. One registry for each app: nothing is global."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 _MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 
@@ -9,6 +9,7 @@ class Meters:
     """The meters; label values come from bounded sets (images of the settings, statuses)."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no hint here
         self.registry = registry = CollectorRegistry()
         self.pool_ready = Gauge(
             "sandbox_pool_ready", "Sandboxes that are ready to take a run", ["image"], registry=registry

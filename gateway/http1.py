@@ -6,20 +6,44 @@ straight way declines before it has changed anything.
 """
 
 import asyncio
+import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+from sanic import Request
 from sanic.compat import Header
+from sanic.exceptions import ServerError
 from sanic.http import Http, Stage
+from sanic.response import BaseHTTPResponse
 from sanic.server import HttpProtocol
 
+from gateway.api.guard import NO_LIMIT
 from gateway.api.replies import Reply
 
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})")
 _WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 304}
+
+
+class _Head(NamedTuple):
+    """A plain head that has been read: what stands before and behind the length of the body, and what it says."""
+
+    before: bytes
+    behind: bytes
+    method: str
+    target: str
+    headers: Header
+    has_body: bool
 
 
 class QuickHttp(Http):
     """One connection's requests, one after the other."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]  # Sanic has no hints here
+        # Clients send the same head again and again, but for the length of the body.
+        self._known: _Head | None = None
 
     async def http1_request_header(self) -> None:
         """Take the next request's head."""
@@ -30,41 +54,32 @@ class QuickHttp(Http):
 
     def _take_head(self, head: bytes) -> bool:
         """Make a request of a plain head; False, with nothing changed, for any other."""
-        if not head.isascii():
-            return False
-        first, *lines = head.decode("ascii").split("\r\n")
-        line = first.split(" ")
-        pairs = []
-        for text in lines:
-            name, colon, value = text.partition(":")
-            if not colon:
+        found, known = _LENGTH.search(head), self._known
+        begin, end = found.span(1) if found is not None else (len(head), len(head))
+        if known is None or head[:begin] != known.before or head[end:] != known.behind:
+            known = self._known = _read_head(head, begin, end)
+            if known is None:
                 return False
-            pairs.append((name.lower(), value.lstrip()))
-        headers = Header(pairs)
-        lengths = headers.getall("content-length", ())
-        if len(line) != 3 or line[2] != "HTTP/1.1" or line[0].upper() == "HEAD" or len(lengths) > 1:
-            return False
-        if "connection" in headers and any(value.lower() != "keep-alive" for value in headers.getall("connection")):
-            return False
-        if "transfer-encoding" in headers or "upgrade" in headers or "expect" in headers:
-            return False
-        if lengths and not lengths[0].isdigit():
-            return False
         protocol: Any = self.protocol
         request = protocol.request_class(
-            url_bytes=line[1].encode("ascii"),
-            headers=headers,
+            url_bytes=known.target.encode("ascii"),
+            headers=known.headers,  # Sanic makes a copy
             head=head,
             version="1.1",
-            method=line[0],
+            method=known.method,
             transport=protocol.transport,
             app=protocol.app,
         )
         protocol.request_class._current.set(request)
-        self.url = line[1]
+        self.url = known.target
         self.keep_alive, self.head_only = True, False
-        self.request_bytes_left = self.request_bytes = int(lengths[0]) if lengths else 0
-        self.request_body = True if lengths else None  # type: ignore[assignment]  # that is what Sanic keeps in it
+        size = 0
+        if known.has_body:
+            length = head[begin:end].decode("ascii")
+            request.headers["content-length"] = length
+            size = int(length)
+        self.request_bytes_left = self.request_bytes = size
+        self.request_body = True if known.has_body else None  # type: ignore[assignment]  # what Sanic keeps in it
         del self.recv_buffer[: len(head) + 4]
         self.request, request.stream = request, self
         protocol.state["requests_count"] += 1
@@ -90,6 +105,31 @@ class QuickHttp(Http):
         self.stage = Stage.IDLE
 
 
+def _read_head(head: bytes, begin: int, end: int) -> _Head | None:
+    """Read a head whose body's length stands from `begin` to `end`; None for one that is not plain."""
+    if not head.isascii():
+        return None
+    line, *lines = head.decode("ascii").split("\r\n")
+    parts = line.split(" ")
+    if len(parts) != 3 or parts[2] != "HTTP/1.1" or parts[0].upper() == "HEAD":
+        return None
+    pairs = []
+    for text in lines:
+        name, colon, value = text.partition(":")
+        if not colon:
+            return None
+        pairs.append((name.lower(), value.lstrip()))
+    headers = Header(pairs)
+    if "transfer-encoding" in headers or "upgrade" in headers or "expect" in headers:
+        return None
+    if any(value.lower() != "keep-alive" for value in headers.getall("connection", ())):
+        return None
+    lengths = headers.getall("content-length", ())
+    if len(lengths) > 1 or (lengths and (begin == end or lengths[0] != head[begin:end].decode("ascii"))):
+        return None
+    return _Head(head[:begin], head[end:], parts[0], parts[1], headers, bool(lengths))
+
+
 class QuickHttpProtocol(HttpProtocol):
     """A connection that is served by `QuickHttp`."""
 
@@ -100,6 +140,26 @@ class QuickHttpProtocol(HttpProtocol):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._data_received: Any = _Bell(self.loop)
+        self.request_handler = self._handle
+
+    async def _handle(self, request: Request[Any, Any]) -> None:
+        """Have a request answered: what `Sanic.handle_request` comes to without middlewares, signals or websockets."""
+        app, stream = self.app, cast(QuickHttp, request.stream)
+        try:
+            route, handler, matched = app.router.get(request.path, request.method, request.headers.get("host"))
+            request.route, request._match_info = route, matched
+            if stream.request_body:
+                stream.request_max_size = NO_LIMIT  # handlers read for themselves, and count what they read
+            response: BaseHTTPResponse | None = await handler(request, **matched)
+            if request.responded:
+                response = stream.response
+            elif response is not None:
+                response = await request.respond(response)
+            if response is None:
+                raise ServerError("The handler gave no answer.")
+            await response.send(end_stream=True)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is answered
+            await app.handle_exception(request, error, run_middleware=False)
 
 
 class _Bell:

@@ -31,9 +31,10 @@ async def answer_natively(request: GatewayRequest, dialect: Dialect[ParsedT], pa
     """Answer a chat, passing its bytes through where the first target of its route speaks the same wire format."""
     envelope = passage.read(request.body)
     route = find_route(request, envelope.model)
-    if request.services.router.native_path(route.targets[0], passage.wire) is None:
+    path = request.services.router.native_path(route.targets[0], passage.wire)
+    if path is None:
         return await answer_chat(request, dialect, dialect.parse(request.body), route=route)
-    native = _Native(request, dialect, passage, envelope)
+    native = _Native(request, dialect, passage, envelope, (route.targets[0], path))
     with Recording(request, asked=envelope.model, stream=envelope.stream) as recording:
         recording.aimed_at(route.targets[0])
         if envelope.stream:
@@ -49,17 +50,28 @@ async def answer_natively(request: GatewayRequest, dialect: Dialect[ParsedT], pa
 class _Native(Generic[ParsedT]):
     """One request on the short cut; it is parsed in full only if it must be."""
 
-    __slots__ = ("_dialect", "_envelope", "_parsed", "_passage", "_request", "_router")
+    __slots__ = ("_dialect", "_envelope", "_first", "_parsed", "_passage", "_request", "_router")
 
     def __init__(
-        self, request: GatewayRequest, dialect: Dialect[ParsedT], passage: Passage, envelope: Envelope
+        self,
+        request: GatewayRequest,
+        dialect: Dialect[ParsedT],
+        passage: Passage,
+        envelope: Envelope,
+        first: tuple[Target, str],
     ) -> None:
         self._request = request
         self._router = request.services.router
         self._dialect = dialect
         self._passage = passage
         self._envelope = envelope
+        self._first = first
         self._parsed: ParsedT | None = None
+
+    def path_of(self, target: Target) -> str | None:
+        """Give the path of a target that speaks this wire format; nearly always it is the first one."""
+        first, path = self._first
+        return path if target is first else self._router.native_path(target, self._passage.wire)
 
     def parse(self) -> ParsedT:
         if self._parsed is None:
@@ -67,7 +79,7 @@ class _Native(Generic[ParsedT]):
         return self._parsed
 
     def write(self, target: Target) -> UpstreamRequest:
-        path = self._router.native_path(target, self._passage.wire)
+        path = self.path_of(target)
         if path is None:
             return self._router.write_chat(target, self.parse().chat)
         given = self._request.headers
@@ -81,8 +93,7 @@ class _Native(Generic[ParsedT]):
         body = await opened.answer.read(MAX_REPLY_BYTES)
         provider_id = opened.answer.header("x-request-id") or opened.answer.header("request-id")
         headers = {"x-provider-request-id": provider_id} if provider_id else {}
-        passes = self._router.native_path(opened.target, self._passage.wire) is not None
-        seen = self._passage.look(body) if passes else None
+        seen = self._passage.look(body) if self.path_of(opened.target) is not None else None
         if seen is not None:
             return Reply(body, headers=headers, content_type="application/json"), seen.usage, seen.finish_reason
         reply = self._router.read_chat(opened, body)

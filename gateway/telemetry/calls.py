@@ -108,11 +108,12 @@ class CallLog:
         if call.request_body is not None or call.response_body is not None:
             self._cut_bodies(call)
         self._pending.append(call)
-        self._pending_bytes += weigh(call)
-        if len(self._pending) > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES:
+        weight, waiting = weigh(call), len(self._pending)
+        self._pending_bytes += weight
+        if waiting > MOST_PENDING or (weight and self._pending_bytes > MOST_PENDING_BYTES):
             self._make_room()
         self._something.set()
-        if len(self._pending) >= BATCH:
+        if waiting >= BATCH:
             self._enough.set()
 
     def event(self, kind: str, message: str, **facts: str | int | float | bool | None) -> None:

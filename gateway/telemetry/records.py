@@ -117,6 +117,8 @@ def make_event_row(event: ServerEvent) -> Row:
 
 def weigh(call: Call) -> int:
     """Roughly how many bytes the call holds while it waits to be written."""
+    if call.error is None and call.request_body is None and call.response_body is None:
+        return 0
     return len(call.request_body or "") + len(call.response_body or "") + len(call.error or "")
 
 

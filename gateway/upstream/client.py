@@ -66,6 +66,13 @@ class Upstream:
         if connect_seconds is not None:
             timeouts = timeouts._replace(connect=min(connect_seconds, timeouts.connect))
         deadline = asyncio.get_running_loop().time() + timeouts.read
+        if route.transport is None and type(body) is bytes:
+            with route.translation:
+                head = route.written(method, path, headers) + _vary(request_id, method, body)
+                response = await self._wire.exchange(
+                    route.origin, head, body, head_request=method == "HEAD", timeouts=timeouts
+                )
+            return Answer(response.status, response.headers, response, deadline=deadline, translation=route.translation)
         declared = None if isinstance(body, bytes) else declared_length(headers)
         with route.translation:
             varying = ((b"x-request-id", raw(request_id)), *_framing(method, body, declared))
@@ -142,6 +149,15 @@ class Upstream:
                 raise httpx.ProxyError("the proxy cannot be used") from error
             self._by_proxy[proxy] = transport
         return self._by_proxy[proxy]
+
+
+def _vary(request_id: str, method: str, body: bytes) -> bytes:
+    """Write the end of a head, in which each request differs: its id and, where it has a body, how long that is."""
+    if not (request_id.isascii() and request_id.isprintable()):
+        raise httpx.LocalProtocolError("a header holds an illegal character")
+    if body or method not in _WITHOUT_BODY:
+        return f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\n\r\n".encode("ascii")
+    return f"x-request-id: {request_id}\r\n\r\n".encode("ascii")
 
 
 def _framing(method: str, body: bytes | AsyncIterable[bytes], declared: int | None) -> tuple[tuple[bytes, bytes], ...]:

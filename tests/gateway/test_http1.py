@@ -99,13 +99,35 @@ def send(port: int, data: bytes) -> tuple[bytes, ...]:
     return tuple(sorted(came.replace(b"alt-svc: \r\n", b"").split(b"\r\n")))
 
 
-@given(line=LINES, usual=st.lists(USUAL, max_size=4), odd=st.lists(ODD, max_size=2), body=BODIES)
-@settings(max_examples=800)
+#: what is different in a second request on the same connection
+CHANGES = st.sampled_from(
+    [(b"Length: 3", length) for length in (b"Length: 3", b"Length: 2", b"Length: 03", b"Length: x")]
+    + [(b"Length: 3", b"Length: 3\r\nContent-Length: 3"), (b"Twice: 1", b"Twice: 9"), (b"Host: x", b"Host: y")]
+)
+
+
+@given(
+    line=LINES, usual=st.lists(USUAL, max_size=4), odd=st.lists(ODD, max_size=2), body=BODIES,
+    change=CHANGES | st.none(),
+)  # fmt: skip
+@settings(max_examples=1000)
 def test_whatever_is_sent_both_answer_the_same(
-    ports: tuple[int, int], line: str, usual: list[str], odd: list[str], body: bytes
+    ports: tuple[int, int], line: str, usual: list[str], odd: list[str], body: bytes, change: tuple[bytes, bytes] | None
 ) -> None:
     theirs, ours = ports
-    data = "\r\n".join([line, *usual, *odd, "", ""]).encode() + body + AGAIN
+    data = "\r\n".join([line, *usual, *odd, "", ""]).encode() + body
+    if change is not None:
+        data += data.replace(*change)
+    data += AGAIN
+    assert send(ours, data) == send(theirs, data)
+
+
+def test_a_head_that_comes_again_is_read_anew_where_it_differs(ports: tuple[int, int]) -> None:
+    theirs, ours = ports
+    form = b"POST /say HTTP/1.1\r\nHost: %b\r\nContent-Length: %d\r\nX-Behind: %b\r\n\r\n%b"
+    given = [(b"x", 3, b"1"), (b"x", 12, b"1"), (b"x", 12, b"2"), (b"y", 12, b"2"), (b"y", 0, b"2")]
+    requests = [form % (host, size, behind, b"a" * size) for host, size, behind in given]
+    data = b"".join(requests) + AGAIN
     assert send(ours, data) == send(theirs, data)
 
 
