@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
@@ -56,6 +55,13 @@ def _only(headers: Mapping[str, str], name: str) -> str | None:
     return first
 
 
+def digest_of(presented: str) -> bytes | None:
+    """Give what is kept of a credential in its place; None for what can be none."""
+    if len(presented) > MAXIMUM_LENGTH or not presented.isascii():
+        return None
+    return _digest(presented)
+
+
 class Credentials:
     """Tells who a credential stands for: static keys first, then JWTs by secret or key set.
 
@@ -68,13 +74,15 @@ class Credentials:
         self._clock = clock
         self._keys = tuple((_digest(key.key), _holder(key)) for key in auth.keys)
         self._key_set = KeySet(auth.jwks_url, self._forget) if auth.jwt_enabled and auth.jwks_url else None
-        self._remembered: OrderedDict[bytes, tuple[Identity, float]] = OrderedDict()
+        self._remembered: dict[bytes, tuple[Identity, float]] = {}
 
     def recall(self, presented: str) -> Identity | None:
         """Say at once who it is: a static key, or a token seen a moment ago. None when that takes `identify`."""
-        if len(presented) > MAXIMUM_LENGTH or not presented.isascii():
-            return None
-        digest = _digest(presented)
+        digest = digest_of(presented)
+        return None if digest is None else self.recall_digest(digest)
+
+    def recall_digest(self, digest: bytes) -> Identity | None:
+        """Do as `recall` does, for who has the credential's `digest_of` already."""
         found: Identity | None = None
         for known, holder in self._keys:  # all of them, whichever fits
             if hmac.compare_digest(known, digest):
@@ -87,7 +95,6 @@ class Credentials:
         if self._clock() >= remembered[1]:
             del self._remembered[digest]
             return None
-        self._remembered.move_to_end(digest)
         return remembered[0]
 
     async def identify(self, presented: str) -> Identity:
@@ -103,7 +110,7 @@ class Credentials:
             raise Unauthorized("The token has expired.")
         self._remembered[_digest(presented)] = (identity, min(expiry, now + REMEMBERED_SECONDS))
         while len(self._remembered) > REMEMBERED_TOKENS:
-            self._remembered.popitem(last=False)
+            del self._remembered[next(iter(self._remembered))]  # the one verified longest ago
         return identity
 
     async def _verify(self, token: str) -> tuple[Identity, float]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
-from gateway.access.credentials import find_credential
+from gateway.access.credentials import Identity, digest_of, find_credential
 from gateway.access.quotas import find_client
 from gateway.api.errors import answer_error
 from gateway.api.origins import refuse_strangers
@@ -108,11 +108,11 @@ async def admit(request: GatewayRequest, access: Access) -> None:
         if not access.any_host:
             refuse_strangers(headers, settings)
     elif access.scope is not None:
-        presented = find_credential(headers, request.query_string, request.path)
-        if presented is None:
-            raise Unauthorized("A credential is wanted: send 'Authorization: Bearer <key or token>'.")
-        # Nearly every request comes from somebody seen a moment ago, which takes no waiting.
-        caller = services.credentials.recall(presented) or await services.credentials.identify(presented)
+        # Nearly every request comes from somebody seen a moment ago, on the same connection with the same head.
+        digest = request.findings.get("digest")
+        caller = services.credentials.recall_digest(digest) if digest is not None else None
+        if caller is None:
+            caller = await _identify(request)
         if access.scope not in caller.scopes:
             raise Forbidden(f"This credential does not have the scope {access.scope!r}, which this path wants.")
         request.caller = caller
@@ -125,6 +125,14 @@ async def admit(request: GatewayRequest, access: Access) -> None:
     check_declared_size(headers.get("content-length"), settings.max_request_bytes)
     if access.quota is not None:
         await _draw(request, access.quota)
+
+
+async def _identify(request: GatewayRequest) -> Identity:
+    presented = find_credential(request.headers, request.query_string, request.path)
+    if presented is None:
+        raise Unauthorized("A credential is wanted: send 'Authorization: Bearer <key or token>'.")
+    request.findings["digest"] = digest_of(presented)
+    return await request.services.credentials.identify(presented)
 
 
 async def _draw(request: GatewayRequest, quota: str) -> None:

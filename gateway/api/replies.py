@@ -1,5 +1,6 @@
 """Plain answers, and what every answer of the gateway has in its head (API.md 1.6, 1.7 and 1.3)."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,23 @@ class Reply(HTTPResponse):
     """
 
     __slots__ = ()
+
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+    ) -> None:
+        self.asgi = False
+        self.body = body
+        self.content_type = content_type
+        self.stream = None
+        self.status = status
+        # Each name comes once, in lower case: a plain mapping does what Sanic's own does with them.
+        self.headers: Any = dict(headers) if headers else {}
+        self._cookies = None
 
     def write(self, *, keep_alive: bool) -> bytes:
         """Write all of the answer, as HTTP/1.1 has it."""

@@ -67,7 +67,7 @@ else:
 class GatewayRequest(_Base):
     """A request with what the guard has found out about it."""
 
-    __slots__ = ("allowance", "began", "caller", "outcome", "path", "request_id", "sent", "services")
+    __slots__ = ("allowance", "began", "caller", "findings", "outcome", "path", "request_id", "sent", "services")
 
     def __init__(self, url_bytes: bytes, **given: Any) -> None:
         try:
@@ -88,6 +88,8 @@ class GatewayRequest(_Base):
             inbound if inbound is not None and _SANE_ID.fullmatch(inbound) else f"req_{next(self.services.ids)}"
         )
         self.caller: Identity | None = None
+        #: what depends on the head alone, and holds for the next request with the same one on this connection
+        self.findings: dict[str, Any] = {}
         self.allowance: Allowance | None = None
         self.outcome: str | None = None
         self.sent: bytearray | None = None  # of a stream, for the call log
@@ -121,5 +123,8 @@ class GatewayRequest(_Base):
     def caller_key(self) -> str | None:
         """The caller's own key for the provider (API.md 1.5), never the gateway's credential."""
         name = "x-provider-authorization" if self.services.settings.auth.enabled else "authorization"
-        scheme, _, key = self.headers.get(name, "").partition(" ")
+        given = self.headers.get(name)
+        if given is None:
+            return None
+        scheme, _, key = given.partition(" ")
         return key.strip() or None if scheme.lower() == "bearer" else None

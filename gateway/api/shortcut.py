@@ -83,7 +83,10 @@ class _Native(Generic[ParsedT]):
         if path is None:
             return self._router.write_chat(target, self.parse().chat)
         given = self._request.headers
-        headers = tuple((name, given[name]) for name in _NATIVE_HEADERS if name in given)
+        headers: tuple[tuple[str, str], ...] = ()
+        for name in _NATIVE_HEADERS:
+            if name in given:
+                headers += ((name, given[name]),)
         return UpstreamRequest(
             path=path, body=self._passage.write_request(self._envelope, target.model), headers=headers
         )

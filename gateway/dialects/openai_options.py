@@ -4,7 +4,8 @@ Names and ranges: OpenAI API reference, "Create chat completion". What has no pl
 so that a provider takes it or names it in its warnings.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 from typing import Any, Literal, cast
 
 import msgspec
@@ -33,44 +34,38 @@ _LEGACY = frozenset({"functions", "function_call"})
 
 
 def read_options(
-    fields: Fields, beside: Collection[str] = (), *, legacy: bool = False, custom: bool = False
+    fields: Fields, beside: tuple[str, ...] = (), *, legacy: bool = False, custom: bool = False
 ) -> Options:
     """Read options from the members of `fields`, except those named `beside`.
 
     `legacy` takes `functions` too, `custom` tools that take free text.
     """
-    tools = read_tools(fields, custom=custom)
-    choice = read_tool_choice(fields, tools)
+    members = fields.members
+    tools = read_tools(fields, custom=custom) if "tools" in members else ()
+    choice = read_tool_choice(fields, tools) if "tool_choice" in members else None
     parallel = fields.flag("parallel_tool_calls")
-    known = {*_KNOWN, *beside}
-    if legacy:
-        known |= _LEGACY
+    if legacy and not _LEGACY.isdisjoint(members):
         if functions := tuple(tool for item in fields.objects("functions") if (tool := _read_legacy(item))):
             tools, parallel = tools + functions, False
         choice = choice or _read_function_choice(fields)
     newer = fields.integer("max_completion_tokens", 1)
     older = fields.integer("max_tokens", 1)
+    given = {name: read(fields) for name, read in _READERS.items() if name in members}
+    known = _known(beside, legacy)
     return Options(
-        temperature=fields.number("temperature", 0, 2),
-        top_p=fields.number("top_p", 0, 1),
         max_tokens=older if newer is None else newer,
-        stop=fields.texts("stop"),
-        seed=fields.integer("seed"),
-        n=fields.integer("n", 1, MAX_ANSWERS),
-        frequency_penalty=fields.number("frequency_penalty", -2, 2),
-        presence_penalty=fields.number("presence_penalty", -2, 2),
-        logit_bias=_read_logit_bias(fields),
-        logprobs=fields.flag("logprobs"),
-        top_logprobs=fields.integer("top_logprobs", 0, 20),
-        user=fields.text("user"),
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=parallel,
-        response_format=read_response_format(fields, "response_format"),
-        reasoning_effort=fields.text("reasoning_effort", empty=False),
         effort_at=fields.at("reasoning_effort"),
-        extra=fields.rest(known),
+        extra={} if known.issuperset(members) else fields.rest(known),
+        **given,
     )
+
+
+@cache
+def _known(beside: tuple[str, ...], legacy: bool) -> frozenset[str]:  # noqa: FBT001
+    return _KNOWN.union(beside, _LEGACY if legacy else ())
 
 
 def _read_logit_bias(fields: Fields) -> dict[str, float] | None:
@@ -79,6 +74,24 @@ def _read_logit_bias(fields: Fields) -> dict[str, float] | None:
         return None
     read = {token: bias.number(token, -100, 100) for token in bias.members}
     return {token: value for token, value in read.items() if value is not None}
+
+
+# In the order in which complaints are made.
+_READERS: dict[str, Callable[[Fields], Any]] = {
+    "temperature": lambda fields: fields.number("temperature", 0, 2),
+    "top_p": lambda fields: fields.number("top_p", 0, 1),
+    "stop": lambda fields: fields.texts("stop"),
+    "seed": lambda fields: fields.integer("seed"),
+    "n": lambda fields: fields.integer("n", 1, MAX_ANSWERS),
+    "frequency_penalty": lambda fields: fields.number("frequency_penalty", -2, 2),
+    "presence_penalty": lambda fields: fields.number("presence_penalty", -2, 2),
+    "logit_bias": _read_logit_bias,
+    "logprobs": lambda fields: fields.flag("logprobs"),
+    "top_logprobs": lambda fields: fields.integer("top_logprobs", 0, 20),
+    "user": lambda fields: fields.text("user"),
+    "response_format": lambda fields: read_response_format(fields, "response_format"),
+    "reasoning_effort": lambda fields: fields.text("reasoning_effort", empty=False),
+}
 
 
 def read_tools(fields: Fields, *, custom: bool = False) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ The version header is 2023-06-01: the later one, 2026-10-21, takes no sampling o
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from gateway.messages.chat import (
@@ -60,6 +61,7 @@ def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     return body, tuple(dict.fromkeys(warnings))
 
 
+@lru_cache(maxsize=256)
 def version_of(model: str) -> tuple[int, int]:
     """Read major and minor version out of a model's name.
 

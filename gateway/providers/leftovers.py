@@ -32,6 +32,8 @@ def unknown_options(chat: ChatRequest, vendor: str, names: Iterable[str]) -> lis
     """Name those of OpenAI's options `names` that the chat gives and `vendor` does not know."""
     options = chat.options
     given = [name for name in names if getattr(options, name) is not None]
+    if not given:
+        return []
     # These values ask for nothing, so that leaving them out changes nothing.
     idle = {"parallel_tool_calls": True, "logprobs": False, "frequency_penalty": 0, "presence_penalty": 0}
     return [left_out(name, vendor) for name in given if idle.get(name, ...) != getattr(options, name)]

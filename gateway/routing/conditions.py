@@ -58,6 +58,8 @@ class Conditions:
     def note_answer(self, provider: str) -> None:
         """Note that a provider answered properly, be it with a refusal."""
         condition = self.of(provider)
+        if condition.reachable and not condition.failures and not condition.resting_until:
+            return  # as nearly always
         condition.failures = 0
         if condition.resting_until:
             condition.resting_until = 0.0

@@ -46,6 +46,12 @@ def find_route(asked: str, provider: str | None, settings: Settings, owners: Own
     return Route(asked=asked, targets=targets)
 
 
+def names_provider(asked: str, settings: Settings) -> bool:
+    """Whether `asked` is `provider:model` and no alias: where it leads depends on the settings alone."""
+    named, _, rest = asked.partition(":")
+    return bool(rest) and named in settings.providers and asked not in settings.models
+
+
 def unknown_model(asked: str) -> ModelNotFound:
     """Make the error for a model that is not here."""
     shown = asked[:200]

@@ -20,7 +20,7 @@ from gateway.providers.base import Chat, Embeddings, Models, UpstreamRequest, Ve
 from gateway.routing.attempts import Attempts, Opened, Take, Taken, Write
 from gateway.routing.conditions import Conditions
 from gateway.routing.login import Caller, Headers, Logins
-from gateway.routing.names import Owners, Route, Target, find_route
+from gateway.routing.names import Owners, Route, Target, find_route, names_provider
 from gateway.settings import ProviderSettings, Settings
 from gateway.upstream import Upstream
 from gateway.upstream.oauth import Tokens
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
 MAX_PAGES = 20
+MOST_FIXED = 1024
 
 Capable = TypeVar("Capable", bound=Vendor)
 Read = TypeVar("Read")
@@ -86,6 +87,8 @@ class Router:
         self._logins = Logins(settings, self._tokens)
         self._attempts = Attempts(settings, upstream, conditions, self._logins)
         self.conditions = conditions
+        #: where names lead that say it themselves, whatever the catalogue says
+        self._fixed: dict[str, Route] = {}
         # To see what a vendor can do, Python looks at a protocol's members one by one: once for each is enough.
         self._vendors: dict[tuple[str, type[Vendor]], Vendor] = {}
 
@@ -95,7 +98,15 @@ class Router:
 
     def find(self, asked: str, provider: str | None = None) -> Route:
         """Find where a model leads; see `routing.names.find_route`."""
-        return find_route(asked, provider, self._settings, self._owners)
+        found = self._fixed.get(asked) if provider is None else None
+        if found is not None:
+            return found
+        route = find_route(asked, provider, self._settings, self._owners)
+        if provider is None and names_provider(asked, self._settings):
+            if len(self._fixed) >= MOST_FIXED:
+                self._fixed.clear()
+            self._fixed[asked] = route
+        return route
 
     async def chat(self, route: Route, chat: ChatRequest, caller: Caller) -> tuple[Target, ChatReply]:
         """Get a whole answer."""

@@ -62,6 +62,20 @@ async def test_a_key_turns_auth_on_and_lets_its_holder_in(tmp_path: Path) -> Non
         assert "sk-" not in refused.text
 
 
+async def test_a_token_ends_on_the_connection_and_with_the_head_that_it_was_good_on(tmp_path: Path) -> None:
+    async with gateway(tmp_path, JWT_SECRET=SECRET, ENABLE_AUTH="true") as client:
+        short, long = bearer(exp=time.time() + 1.5), bearer()
+        async with asyncio.timeout(PATIENCE):
+            statuses = [(await client.post("/llm", json=CHAT, headers=short)).status_code]
+            while statuses[-1] == 200:
+                statuses.append((await client.post("/llm", json=CHAT, headers=short)).status_code)
+                await asyncio.sleep(0.05)
+        again = await client.post("/llm", json=CHAT, headers=short)
+        other = await client.post("/llm", json=CHAT, headers=long)
+    assert len(statuses) > 2
+    assert [statuses[-1], again.status_code, other.status_code] == [401, 401, 200]
+
+
 async def test_a_token_lets_in_as_far_as_its_scopes(tmp_path: Path) -> None:
     async with gateway(tmp_path, "--enable-auth", JWT_SECRET=SECRET) as client:
         plain = await client.post("/llm", json=CHAT, headers=bearer())
