@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from sanic.compat import Header
@@ -35,6 +36,7 @@ def refuse_strangers(headers: Header, settings: Settings) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def is_local_host(host: str) -> bool:
     """Whether a host name can only lead here: no dots, an address, or a name of the local kind (API.md 1.5)."""
     try:

@@ -108,9 +108,9 @@ class CallLog:
         if call.request_body is not None or call.response_body is not None:
             self._cut_bodies(call)
         self._pending.append(call)
-        weight, waiting = weigh(call), len(self._pending)
-        self._pending_bytes += weight
-        if waiting > MOST_PENDING or (weight and self._pending_bytes > MOST_PENDING_BYTES):
+        self._pending_bytes += weigh(call)
+        waiting = len(self._pending)
+        if waiting > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES:
             self._make_room()
         self._something.set()
         if waiting >= BATCH:

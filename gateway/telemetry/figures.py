@@ -79,11 +79,16 @@ class Tally:
             self.cancelled += 1
         elif error is not None or status >= 400:
             self.errors += 1
-        self.partial += bool(partial)
-        self.without_usage += prompt is None and completion is None
-        self.prompt_tokens = _sum(self.prompt_tokens, prompt)
-        self.completion_tokens = _sum(self.completion_tokens, completion)
-        self.cached_tokens = _sum(self.cached_tokens, cached)
+        if partial:
+            self.partial += 1
+        if prompt is None and completion is None:
+            self.without_usage += 1
+        if prompt is not None:
+            self.prompt_tokens = min((self.prompt_tokens or 0) + prompt, MOST_SUMMED)
+        if completion is not None:
+            self.completion_tokens = min((self.completion_tokens or 0) + completion, MOST_SUMMED)
+        if cached is not None:
+            self.cached_tokens = min((self.cached_tokens or 0) + cached, MOST_SUMMED)
         bucket = find_bucket(duration)
         self.latency[bucket] = self.latency.get(bucket, 0) + 1
         if ttft is not None:

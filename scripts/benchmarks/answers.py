@@ -12,7 +12,7 @@ from scripts.benchmarks.terminal import CannotMeasure
 
 WORD = "Seine"  # of mock_provider.c
 TIMES = 5
-STATS = "/api/stats?window=1h&buckets=1"
+STATS = "/api/stats?window=1h"
 LOG = "/api/logs/api-calls"
 QUERIES = {
     "newest page": LOG,
