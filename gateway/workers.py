@@ -2,7 +2,8 @@
 
 Each worker has a listening socket of its own on the same port (SO_REUSEPORT), so that the system spreads connections
 evenly. The parent keeps them all open: connections that wait at a worker which has died are served by the one that
-takes its place. Workers are forked, before the parent has threads or an event loop.
+takes its place. Workers are forked, before the parent has threads or an event loop. They hold the reading end of a
+pipe of the parent's: should that one be killed, the pipe ends, and they with it, instead of keeping the port.
 """
 
 import multiprocessing
@@ -10,6 +11,7 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -61,6 +63,7 @@ class Workers:
         self._started: dict[int, float] = {}
         self._pause = 0.0
         self._signals = 0
+        self._parent_lives = os.pipe()
 
     def run(self) -> int:
         """Keep one worker on each socket until SIGTERM or SIGINT; a second signal ends them at once."""
@@ -100,6 +103,9 @@ class Workers:
         for other, listener in enumerate(self._sockets):
             if other != place:
                 listener.close()
+        reading, writing = self._parent_lives
+        os.close(writing)
+        threading.Thread(target=_end_with_parent, args=(reading,), daemon=True).start()
         self._serve(self._sockets[place])
 
     def _wait(self, seconds: float) -> None:
@@ -127,3 +133,9 @@ class Workers:
                 process.join()
         # One that was still starting dies of our signal; it had nothing to finish.
         return 0 if all(process.exitcode in {0, -signal.SIGTERM} for process in self._processes.values()) else 1
+
+
+def _end_with_parent(reading: int) -> None:
+    """Wait until the other end of the parent's pipe is closed, which nobody but its death does; then end in order."""
+    os.read(reading, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

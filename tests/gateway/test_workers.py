@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -218,6 +219,17 @@ def test_all_workers_serve_and_one_that_dies_is_replaced(start: Start) -> None:
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: len(pids(url) - {victim}) == 2)
     assert len(pids(url) & before) == 1
+
+
+def test_workers_end_with_a_parent_that_was_killed_and_leave_the_port_free(start: Start) -> None:
+    process, url = start("--workers", "2")
+    wait_for(lambda: len(pids(url)) == 2)
+    workers = pids(url)
+    process.kill()
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", int(url.rpartition(":")[2])))
 
 
 def test_with_four_workers_exactly_the_limit_passes(start: Start) -> None:
