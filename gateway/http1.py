@@ -19,7 +19,7 @@ from sanic.server import HttpProtocol
 
 from gateway.api.guard import NO_LIMIT
 from gateway.api.replies import Reply
-from gateway.api.services import GatewayRequest
+from gateway.api.services import Findings
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})")
 _WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 304}
@@ -34,8 +34,7 @@ class _Head(NamedTuple):
     target: str
     headers: Header
     has_body: bool
-    #: what the guard has made of it, for the next request with the same head
-    findings: dict[str, Any]
+    findings: Findings
 
 
 class QuickHttp(Http):
@@ -73,8 +72,7 @@ class QuickHttp(Http):
             transport=protocol.transport,
             app=protocol.app,
         )
-        if isinstance(request, GatewayRequest):
-            request.findings = known.findings
+        request.findings = known.findings
         protocol.request_class._current.set(request)
         self.url = known.target
         self.keep_alive, self.head_only = True, False
@@ -132,7 +130,7 @@ def _read_head(head: bytes, begin: int, end: int) -> _Head | None:
     lengths = headers.getall("content-length", ())
     if len(lengths) > 1 or (lengths and (begin == end or lengths[0] != head[begin:end].decode("ascii"))):
         return None
-    return _Head(head[:begin], head[end:], parts[0], parts[1], headers, bool(lengths), {})
+    return _Head(head[:begin], head[end:], parts[0], parts[1], headers, bool(lengths), Findings())
 
 
 class QuickHttpProtocol(HttpProtocol):

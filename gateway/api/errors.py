@@ -128,7 +128,10 @@ def translate(exception: BaseException, settings: Settings) -> errors.GatewayErr
         case sanic.exceptions.NotFound():
             return errors.NotFound("There is no such path here: GET /docs lists all endpoints.")
         case sanic.exceptions.PayloadTooLarge() if "header" in str(exception):  # as `sanic.http.http1` words it
-            return errors.RequestTooLarge(f"The head of the request is larger than {MAX_HEAD_BYTES} bytes.")
+            too_large = f"The head of the request is larger than {MAX_HEAD_BYTES} bytes"
+            if settings.auth.enabled:
+                return errors.Unauthorized(f"{too_large}, so that no credential in it was read.")
+            return errors.RequestTooLarge(f"{too_large}.")
         case sanic.exceptions.PayloadTooLarge():
             return errors.RequestTooLarge(
                 f"The body is larger than the {settings.max_request_bytes} bytes allowed (MAX_REQUEST_BYTES)."

@@ -109,7 +109,7 @@ async def admit(request: GatewayRequest, access: Access) -> None:
             refuse_strangers(headers, settings)
     elif access.scope is not None:
         # Nearly every request comes from somebody seen a moment ago, on the same connection with the same head.
-        digest = request.findings.get("digest")
+        digest = request.findings.digest
         caller = services.credentials.recall_digest(digest) if digest is not None else None
         if caller is None:
             caller = await _identify(request)
@@ -131,7 +131,7 @@ async def _identify(request: GatewayRequest) -> Identity:
     presented = find_credential(request.headers, request.query_string, request.path)
     if presented is None:
         raise Unauthorized("A credential is wanted: send 'Authorization: Bearer <key or token>'.")
-    request.findings["digest"] = digest_of(presented)
+    request.findings.digest = digest_of(presented)
     return await request.services.credentials.identify(presented)
 
 

@@ -58,6 +58,17 @@ class Services:
 
 Gateway: TypeAlias = Sanic[Config, Services]
 
+
+class Findings:
+    """What the guard has found out about a head; holds for the next request with the same one on its connection."""
+
+    __slots__ = ("digest",)
+
+    def __init__(self) -> None:
+        #: of the credential that the head carries
+        self.digest: bytes | None = None
+
+
 if TYPE_CHECKING:
     _Base: TypeAlias = Request[Gateway, SimpleNamespace]
 else:
@@ -88,8 +99,7 @@ class GatewayRequest(_Base):
             inbound if inbound is not None and _SANE_ID.fullmatch(inbound) else f"req_{next(self.services.ids)}"
         )
         self.caller: Identity | None = None
-        #: what depends on the head alone, and holds for the next request with the same one on this connection
-        self.findings: dict[str, Any] = {}
+        self.findings = Findings()
         self.allowance: Allowance | None = None
         self.outcome: str | None = None
         self.sent: bytearray | None = None  # of a stream, for the call log

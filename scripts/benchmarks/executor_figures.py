@@ -280,7 +280,8 @@ def _measure_rates(service: Service, plan: Plan) -> Figures:
         with step(f"{count} at a time, each in a fresh container"), ExitStack() as stack:
             figures[f"per_second_{count}"] = _rate([_runs(service, stack) for _ in range(count)], plan)
     with step(f"a batch of {plan.batch:,} inputs"), service.connection() as connection:
-        _wait_for_pool(service, "base", 1)
+        _wait_for_pool(service, "base", 4)
+        time.sleep(plan.settle)  # what the load before has used up is made again meanwhile
         body = {"code": BATCH_CODE, "inputs": list(range(plan.batch)), "image": service.names["base"]}
         began = time.monotonic()
         answer = service.execute(connection, body)

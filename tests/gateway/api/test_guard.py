@@ -76,6 +76,14 @@ async def test_a_token_ends_on_the_connection_and_with_the_head_that_it_was_good
     assert [statuses[-1], again.status_code, other.status_code] == [401, 401, 200]
 
 
+@pytest.mark.parametrize("size", [5_000, 17_000])
+async def test_a_token_of_any_size_that_is_none_is_unauthorized(tmp_path: Path, size: int) -> None:
+    async with gateway(tmp_path, JWT_SECRET=SECRET, ENABLE_AUTH="true") as client:
+        huge = await client.post("/llm", json=CHAT, headers={"authorization": "Bearer " + "a" * size})
+        after = await client.post("/llm", json=CHAT, headers=bearer())
+    assert (huge.status_code, after.status_code) == (401, 200)
+
+
 async def test_a_token_lets_in_as_far_as_its_scopes(tmp_path: Path) -> None:
     async with gateway(tmp_path, "--enable-auth", JWT_SECRET=SECRET) as client:
         plain = await client.post("/llm", json=CHAT, headers=bearer())

@@ -118,7 +118,7 @@ BAD_FILES = [
     ("keys: {a: {key: k, scopes: [root]}}", "keys.a.scopes: expected a list of llm, execute, admin"),
     ("keys: {a: {key: k, rate_limit: often}}", "keys.a.rate_limit: expected limits such as"),
     ("providers: {}\ndefault_provider: zzz", "sandgate.yaml:2: default_provider: expected a provider, one of openai"),
-    ("providers: {work: {kind: stub}}\napi_prefix: /work/x", "expected a path such as /api"),
+    ("providers: {office: {kind: stub}}\napi_prefix: /office/x", "expected a path such as /api"),
     (
         "models:\n  a:\n    model: openai:x\n    options:\n      temperature: hot",
         "sandgate.yaml:5: models.a.options.temperature: expected a number",

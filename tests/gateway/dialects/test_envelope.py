@@ -46,7 +46,8 @@ def test_any_body_is_rewritten_as_an_editor_would(
 
 @given(
     members=st.dictionaries(NAMES, VALUES), indent=st.sampled_from([None, 0]), ascii_only=st.booleans(),
-    model=VALUES, messages=VALUES, stream=st.none() | st.booleans() | st.text(), escaped=st.booleans(),
+    model=st.text(min_size=1) | VALUES, messages=st.lists(VALUES, min_size=1) | VALUES,
+    stream=st.none() | st.booleans() | st.text(), escaped=st.booleans(),
 )  # fmt: skip
 def test_a_glance_sees_what_a_close_look_sees(
     members: dict[str, Any], indent: int | None, ascii_only: bool, model: Any, messages: Any, stream: Any, escaped: bool

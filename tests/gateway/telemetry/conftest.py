@@ -1,6 +1,7 @@
 import pytest
 
 from gateway.telemetry import masking, records
+from tests.gateway.telemetry.call_log import opened
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +12,10 @@ def _no_secrets_registered(monkeypatch):
     records._labels.cache_clear()
     yield
     records._labels.cache_clear()
+
+
+@pytest.fixture
+async def log(tmp_path):
+    """A call log that has started."""
+    async with opened(tmp_path) as made:
+        yield made
