@@ -21,7 +21,10 @@ from pathlib import Path
 from gateway.__main__ import serve
 from gateway.configuration import load
 from gateway.access.quotas import Quotas
-from sanic import Sanic, response
+from sanic import Request, Sanic, response
+
+class Asked(Request):
+    __slots__ = ("findings",)  # the server that is tested here keeps what the guard found there
 
 class StandIn(Sanic):
     def set_serving(self, serving):
@@ -30,7 +33,7 @@ class StandIn(Sanic):
             os.kill(os.getpid(), signal.SIGTERM)
 
 def create_app(settings):
-    app = StandIn("stand-in")
+    app = StandIn("stand-in", request_class=Asked)
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = 100
     quotas = Quotas(settings.limits)
 
