@@ -5,8 +5,8 @@ must not be mixed up:
 
 - the supervisor's side, trusted: `supervisor` (the life of a box), `wire` (frames), `standby` (the child that waits
   for the job), `processes` (children and their end), `execution` (a job in the kernel's terms), `watch` (one execution,
-  from its start to its end), `batch` (many of one program), `counters` (what the kernel counted), `verdicts` (what that
-  comes to), `workdir` and `patterns` (files in and out);
+  from its start to its end), `batch` (many of one program), `forking` (of its copies), `counters` (what the kernel
+  counted), `verdicts` (what that comes to), `workdir` and `patterns` (files in and out);
 - the user's side, in a child, where everything may be tampered with: `session` (the process from its first step to its
   end), `program` (compile, load, call), `arguments` (the input and the entry function), `results` (the value as JSON,
   repr, displays), `failures` (the exception).

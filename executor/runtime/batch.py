@@ -1,7 +1,7 @@
 """Many inputs, one program: it is loaded once, and a fresh copy of it is forked for each input.
 
-The loaded program is a process of the user's, so nothing that it says is believed: each copy is orphaned at birth,
-whereby it becomes a child of process 1, which sees for itself how it ends. A loaded program that dies is loaded anew.
+The loaded program is a process of the user's, so nothing that it says is believed: each copy is born, or orphaned at
+birth, as a child of process 1, which sees for itself how it ends. A loaded program that dies is loaded anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import suppress
 from executor.runtime import program as programs
 from executor.runtime.arguments import NO_INPUT
 from executor.runtime.execution import caps_of, conclude, environment_of, feed_of, limits_of
+from executor.runtime.forking import fork_sibling
 from executor.runtime.processes import (
     CONTROL,
     Ends,
@@ -224,6 +225,16 @@ class Loaded(Session):
 
 def _fork_copy(control: socket.socket) -> bool:
     """Fork a copy that nobody of the user's is the parent of, and tell its process id; true in the copy."""
+    copy = fork_sibling()
+    if copy is None:
+        return _fork_orphan(control)
+    if copy:
+        control.send(b"%d" % copy)
+    return not copy
+
+
+def _fork_orphan(control: socket.socket) -> bool:
+    """Do the same by a process in the middle that ends at once, whose own is the copy."""
     try:
         middle = _fork()
     except OSError:

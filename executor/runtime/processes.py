@@ -234,4 +234,21 @@ def kill_others(spared: int) -> dict[int, int]:
 
 
 def _others(spared: int) -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) not in (1, spared)]
+    return [
+        int(name)
+        for name in os.listdir("/proc")
+        if name.isdecimal() and int(name) not in (1, spared) and not _has_ended(name)
+    ]
+
+
+def _has_ended(process: str) -> bool:
+    """Whether all that is left of a process is how it ended, for a parent that has not asked: proc(5), stat.
+
+    One whose first thread alone has ended looks the same, but for the number of its threads.
+    """
+    try:
+        with open(f"/proc/{process}/stat", "rb") as stat:
+            fields = stat.read(4096).rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return fields[0] in (b"Z", b"X") and int(fields[17]) <= 1

@@ -72,6 +72,10 @@ class Box:
             os.read(self.waker, 4096)
         self.ended |= reap()
 
+    def forget_ends(self, spared: int | None) -> None:
+        """Forget all who have ended but `spared`: their numbers are given to others after a while."""
+        self.ended = {process: status for process, status in self.ended.items() if process == spared}
+
     def listen(self) -> None:
         """Read what the executor says; `Closed` if it has gone."""
         self.hear(self.wire.receive())
@@ -265,6 +269,7 @@ def watch(watched: Watch, process: int, seconds: float, spared: int | None = Non
     if seen.stopped is None and watched.caps.written < 0:
         seen.stopped = "output_limit"
     seen.status = box.ended.pop(process, None)
+    box.forget_ends(spared)
     before, after = box.counts, counters.read_counts()
     box.counts = after
     seen.cpu_seconds = counters.read_cpu_seconds() - watched.cpu_before

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.box import BASE, Boxes, Told, make_job
+from tests.pacing import at_any_pace
 
 pytestmark = pytest.mark.docker
 
@@ -155,3 +156,84 @@ def f(what):
 """
     told = boxes.run(code, inputs=["fork", "fine", "write", "fine"])
     assert statuses(told) == ["process_limit", "ok", "output_limit", "ok"]
+
+
+ABOUT_PROCESSES = """
+import ctypes, os, threading, time
+def status(process, name):
+    with open(f"/proc/{process}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(name))
+def f(a):
+    while status("self", "PPid") != "1":
+        time.sleep(0.01)
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return "none"
+"""
+
+
+@pytest.mark.parametrize("more", ["", "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"])
+def test_a_copy_is_a_child_of_the_supervisor_and_has_none_itself(boxes: Boxes, more: str) -> None:
+    told = boxes.run(ABOUT_PROCESSES + more, inputs=[1, 2, 3], entrypoint="f")
+    assert results(told) == ["none"] * 3
+
+
+def test_hooks_at_a_fork_are_called_for_each_copy(boxes: Boxes) -> None:
+    code = """
+import os
+seen = []
+os.register_at_fork(before=lambda: seen.append("before"), after_in_child=lambda: seen.append("copy"))
+def f(a): return seen
+"""
+    one, two = results(boxes.run(code, inputs=[1, 2]))
+    assert one[-2:] == ["before", "copy"]
+    assert two[-2:] == ["before", "copy"]
+    assert two.count("copy") == 1
+
+
+def test_threads_and_locks_work_in_a_copy(boxes: Boxes) -> None:
+    code = """
+import threading, subprocess
+from concurrent.futures import ThreadPoolExecutor
+lock = threading.RLock()
+def f(a):
+    with lock, ThreadPoolExecutor(3) as pool:
+        numbers = list(pool.map(lambda n: n * a, range(4)))
+    return [numbers, subprocess.run(["echo", "x"], capture_output=True).stdout.decode()]
+"""
+    assert results(boxes.run(code, inputs=[1, 2])) == [[[0, 1, 2, 3], "x\n"], [[0, 2, 4, 6], "x\n"]]
+
+
+def test_children_that_a_loaded_program_never_asks_about_do_not_hold_up_its_inputs(boxes: Boxes) -> None:
+    def attempt(pace: float) -> None:
+        told = boxes.run("import os\nif not os.fork(): os._exit(0)\ndef f(a): return a", inputs=[1, 2, 3])
+        assert results(told) == [1, 2, 3]
+        assert told.times[-1] < pace
+
+    at_any_pace(attempt)
+
+
+def test_a_process_whose_first_thread_has_ended_does_not_live_on_into_the_next_input(boxes: Boxes) -> None:
+    code = f"""{ABOUT_PROCESSES}
+def beat():
+    while True:
+        with open("beats", "a") as beats: beats.write("x")
+        time.sleep(0.01)
+def count():
+    return os.path.getsize("beats")
+def f(what):
+    if what == "hide":
+        if not os.fork():
+            threading.Thread(target=beat).start()
+            ctypes.CDLL(None).syscall({{"x86_64": 60, "aarch64": 93}}[os.uname().machine], 0)
+        while not any(status(name, "State") == "Z" for name in os.listdir("/proc") if name.isdecimal()):
+            time.sleep(0.01)
+        return os.path.exists("beats")
+    before = count()
+    time.sleep(0.3)
+    return count() - before
+"""
+    hidden, more = results(boxes.run(code, inputs=["hide", "look"], entrypoint="f"))
+    assert hidden
+    assert more == 0
