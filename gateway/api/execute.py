@@ -159,7 +159,7 @@ class _Verdict:
                 method=request.method,
                 path=request.path,
                 status=status,
-                duration_ms=round(seconds * 1000, 3),
+                duration_ms=seconds * 1000,
                 user=request.user,
                 finish_reason=self._said,
                 error=failed.message if failed else None,

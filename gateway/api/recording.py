@@ -119,35 +119,35 @@ class Recording:
             self._write(self._status, None)
 
     def _write(self, status: int, error: str | None) -> None:
-        request, metrics = self._request, self._request.services.metrics
+        request, services = self._request, self._request.services
+        metrics = services.metrics
         seconds = time.monotonic() - request.began
         provider = self._provider or "none"
-        metrics.llm(provider, self._model, status, seconds)
-        if self._first_token is not None:
-            metrics.first_token(provider, self._model, self._first_token)
         usage = self._usage
-        keeps_bodies = request.services.settings.log_bodies
-        if usage is not None:
-            metrics.tokens(provider, self._model, "prompt", usage.prompt_tokens)
-            metrics.tokens(provider, self._model, "completion", usage.completion_tokens)
-            if usage.cached_tokens:
-                metrics.tokens(provider, self._model, "cached", usage.cached_tokens)
-        request.services.calls.record(
+        prompt, completion, cached = (
+            (None, None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+        )
+        metrics.llm(provider, self._model, status, seconds, prompt, completion, cached)
+        first_token = self._first_token
+        if first_token is not None:
+            metrics.first_token(provider, self._model, first_token)
+        keeps_bodies = services.settings.log_bodies
+        services.calls.record(
             Call(
                 time=time.time() - seconds,
                 request_id=request.request_id,
                 method=request.method,
                 path=request.path,
                 status=status,
-                duration_ms=round(seconds * 1000, 3),
-                ttft_ms=None if self._first_token is None else round(self._first_token * 1000, 3),
+                duration_ms=seconds * 1000,
+                ttft_ms=None if first_token is None else first_token * 1000,
                 provider=self._provider,
                 model=self._model,
                 stream=self._stream,
                 user=request.user,
-                prompt_tokens=usage.prompt_tokens if usage else None,
-                completion_tokens=usage.completion_tokens if usage else None,
-                cached_tokens=usage.cached_tokens if usage else None,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                cached_tokens=cached,
                 finish_reason=self._finished,
                 partial=self._partial,
                 error=error,

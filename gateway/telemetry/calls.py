@@ -110,11 +110,12 @@ class CallLog:
         self._pending.append(call)
         self._pending_bytes += weigh(call)
         waiting = len(self._pending)
-        if waiting > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES:
-            self._make_room()
-        self._something.set()
+        if waiting == 1:
+            self._something.set()
         if waiting >= BATCH:
             self._enough.set()
+        if waiting > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES:
+            self._make_room()
 
     def event(self, kind: str, message: str, **facts: str | int | float | bool | None) -> None:
         """Take something that happened to the gateway itself; never waits."""

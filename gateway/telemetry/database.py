@@ -1,10 +1,10 @@
 """The SQLite file of the call log. Synchronous: `calls.CallLog` keeps it in a thread of its own.
 
 Write-ahead log, so that several workers write and read at once, and what was committed survives a kill. Ids only
-ever grow, over all workers and over a cleared log. What few calls have (a request's id, another kind, a bad status)
-has an index of its own. A provider, a model, a user and a search are looked for call by call, newest first: 100,000
-calls take 10 ms, an index would cost every call a quarter of what writing it costs, and there are never more of them
-than `Bounds.calls`.
+ever grow, over all workers and over a cleared log. What few calls have (a request's id, a bad status) has an index of
+its own. A provider, a model, a user and a search are looked for among the labels (`labels`), then call by call,
+newest first: 100,000 calls take some ms, an index would cost every call more than it saves, and there are never more
+of them than `Bounds.calls`.
 """
 
 import logging
@@ -20,44 +20,62 @@ from typing import Any
 
 import msgspec
 
-from gateway.telemetry import figures
-from gateway.telemetry.filters import FAILED, REFUSED, UNUSUAL, make_where
+from gateway.telemetry import figures, labels
+from gateway.telemetry.filters import FAILED, REFUSED, make_where
+from gateway.telemetry.labels import Label, Labels
 from gateway.telemetry.records import COLUMNS, Call, Row, ServerEvent, make_body, make_event_row, make_row
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 5.0
 PRUNED_AT_ONCE = 2000
 PRUNED_FOR_SIZE = 200
 MOST_PAGE_BYTES = 8 * 1024 * 1024
+# Labels that no call has are looked for only where there are many.
+MOST_LABELS = 5000
 
-_SCHEMA = f"""
-CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, ended REAL NOT NULL, {", ".join(COLUMNS)});
+_CALLS = f"""
+CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, {", ".join(COLUMNS)});
 CREATE INDEX calls_by_end ON calls (ended);
-CREATE TABLE bodies (id INTEGER PRIMARY KEY, request TEXT, response TEXT);
-CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT, message TEXT, facts TEXT);
-CREATE TABLE generation (number INTEGER NOT NULL);
-INSERT INTO generation VALUES (1);
-"""  # noqa: S608
-# What version 2 has beside version 1. Few calls are refused, fail or run code: what finds those holds them alone.
-_ADDED = f"""
 CREATE INDEX calls_by_request ON calls (request_id);
-CREATE INDEX calls_of_other_kinds ON calls (kind) WHERE {UNUSUAL};
 CREATE INDEX calls_refused ON calls (status) WHERE {REFUSED};
 CREATE INDEX calls_failed ON calls (id) WHERE {FAILED};
+CREATE TABLE generation (number INTEGER NOT NULL, swept INTEGER NOT NULL);
+INSERT INTO generation VALUES (1, 1);
+{labels.SCHEMA}
+"""  # noqa: S608
+_SCHEMA = f"""
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, request TEXT, response TEXT);
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT, message TEXT, facts TEXT);
 {figures.SCHEMA};
-PRAGMA user_version = {VERSION};
+{_CALLS}
 """
+# Calls of the versions before had all that is a label's now; the first one kept no figures either.
+_LABELLED = f"""
+ALTER TABLE calls RENAME TO calls_before;
+{{indexes}};
+DROP TABLE generation;
+{_CALLS};
+INSERT INTO labels ({", ".join(Label._fields)}) SELECT DISTINCT {", ".join(Label._fields)} FROM calls_before;
+INSERT INTO calls (id, {", ".join(COLUMNS)})
+SELECT old.id, {", ".join("labels.id" if name == "label" else f"old.{name}" for name in COLUMNS)}
+FROM calls_before AS old JOIN labels
+ON ({", ".join(f"labels.{name}" for name in Label._fields)}) IS ({", ".join(f"old.{name}" for name in Label._fields)});
+DROP TABLE calls_before
+"""  # noqa: S608
 _INSERT_EVENT = "INSERT INTO events (time, kind, message, facts) VALUES (?, ?, ?, ?)"
-_VALUES = f"({', '.join('?' * (len(COLUMNS) + 1))})"
-_INSERT = f"INSERT INTO calls (ended, {', '.join(COLUMNS)}) VALUES {_VALUES}"  # noqa: S608
+_VALUES = f"({', '.join('?' * len(COLUMNS))})"
+_INSERT = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES {_VALUES}"  # noqa: S608
 _AT_ONCE = 500
 _INSERT_MANY = f"{_INSERT}{f', {_VALUES}' * (_AT_ONCE - 1)}"
-_SELECT = f"SELECT calls.id, {', '.join(COLUMNS)} FROM calls"  # noqa: S608
-_SELECT_WHOLE = f"""SELECT calls.id, {", ".join(COLUMNS)}, bodies.request, bodies.response
-FROM calls LEFT JOIN bodies ON bodies.id = calls.id"""  # noqa: S608
-_FIELDS = ("id", *COLUMNS, "request_body", "response_body")
+_FIELDS = tuple(name for name in Call.__struct_fields__ if name not in {"id", "request_body", "response_body"})
+# The calls first, in their order: only those that are shown are put together with their labels.
+_FROM = "FROM calls CROSS JOIN labels ON labels.id = calls.label"
+_SELECT = f"SELECT calls.id, {', '.join(_FIELDS)} {_FROM}"
+_SELECT_WHOLE = f"""SELECT calls.id, {", ".join(_FIELDS)}, bodies.request, bodies.response
+{_FROM} LEFT JOIN bodies ON bodies.id = calls.id"""
+_ALL_FIELDS = ("id", *_FIELDS, "request_body", "response_body")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +103,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             _set_aside(path, str(error))
             self.connection = _open_patiently(path)
+        self._labels = Labels(self.connection)
 
     def close(self) -> None:
         """Close the connection; the last one folds the write-ahead log into the file."""
@@ -92,15 +111,17 @@ class Database:
 
     def write(self, calls: Sequence[Call], events: Sequence[ServerEvent]) -> None:
         """Append a batch in one transaction."""
-        rows = [make_row(call) for call in calls]
         event_rows = [make_event_row(event) for event in events]
+        found = self._labels
         with self._transaction():
+            found.begin()
+            rows = [make_row(call, found.find(call)) for call in calls]
             if any(call.request_body is not None or call.response_body is not None for call in calls):
                 bodies = [(make_body(call.request_body), make_body(call.response_body)) for call in calls]
                 self._write_with_bodies(rows, bodies)
             else:
                 self._write_rows(rows)
-            figures.add_calls(self.connection, rows)
+            figures.add_calls(self.connection, rows, found.known)
             self.connection.executemany(_INSERT_EVENT, event_rows)
 
     def _write_rows(self, rows: Sequence[Row]) -> None:
@@ -155,7 +176,9 @@ class Database:
 
     def read_after(self, call: int, event: int, most: int) -> tuple[list[Call], list[ServerEvent]]:
         """The newest calls (without bodies) and events after these ids, at most `most` of each, oldest first."""
-        calls = self.connection.execute(f"{_SELECT} WHERE id > ? ORDER BY id DESC LIMIT ?", (call, most)).fetchall()
+        calls = self.connection.execute(
+            f"{_SELECT} WHERE calls.id > ? ORDER BY calls.id DESC LIMIT ?", (call, most)
+        ).fetchall()
         events = self.connection.execute(
             "SELECT id, time, kind, message, facts FROM events WHERE id > ? ORDER BY id DESC LIMIT ?", (event, most)
         ).fetchall()
@@ -164,7 +187,7 @@ class Database:
     def clear(self) -> None:
         """Delete all calls and events, and give their pages back."""
         with self._transaction():
-            for table in ("calls", "bodies", "events", "figures"):
+            for table in ("calls", "bodies", "events", "figures", "labels"):
                 self.connection.execute(f"DELETE FROM {table}")  # noqa: S608
             self.connection.execute("UPDATE generation SET number = number + 1")
         self._shrink()
@@ -186,10 +209,13 @@ class Database:
             dropped = self._drop_some("TRUE", (), PRUNED_FOR_SIZE)
             gone += dropped
             with self._transaction():
+                self._labels.sweep()
                 if not figures.drop_before(self.connection, now, self._oldest() or now) and not dropped:
                     break
         with self._transaction():
             figures.drop_before(self.connection, now, oldest)
+            if self.connection.execute("SELECT count(*) FROM labels").fetchone()[0] > MOST_LABELS:
+                self._labels.sweep()
             self.connection.execute(
                 "DELETE FROM events WHERE id <= ? OR time < ?", (newest_event - bounds.events, oldest)
             )
@@ -233,6 +259,7 @@ class Database:
             yield
         except BaseException:
             self.connection.execute("ROLLBACK")
+            self._labels.forget()
             raise
         self.connection.execute("COMMIT")
 
@@ -260,17 +287,31 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("BEGIN IMMEDIATE")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            _run_all(connection, _SCHEMA + _ADDED)
-        elif version == 1:
-            _run_all(connection, _ADDED)
-            figures.add_calls(connection, connection.execute(f"SELECT ended, {', '.join(COLUMNS)} FROM calls"))  # noqa: S608
+            _run_all(connection, _SCHEMA)
+        elif version in (1, 2):
+            _upgrade(connection, version)
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"its layout is version {version}, this is version {VERSION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Put the calls of a log of an earlier version into the tables of this one; ids go on where they were."""
+    newest = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'calls'").fetchone()
+    own = "SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'calls' AND sql IS NOT NULL"
+    indexes = [name for (name,) in connection.execute(own).fetchall()]
+    _run_all(connection, _LABELLED.format(indexes=";".join(f"DROP INDEX {name}" for name in indexes)))
+    if newest is not None:
+        connection.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'calls'", newest)
+    if version == 1:
+        _run_all(connection, figures.SCHEMA)
+        known = {number: Label(*label) for number, *label in connection.execute("SELECT * FROM labels").fetchall()}
+        figures.add_calls(connection, connection.execute(f"SELECT {', '.join(COLUMNS)} FROM calls"), known)  # noqa: S608
 
 
 def _run_all(connection: sqlite3.Connection, statements: str) -> None:
@@ -289,8 +330,10 @@ def _set_aside(path: Path, reason: str) -> None:
 
 
 def _make_call(row: Sequence[Any]) -> Call:
-    call = Call(**dict(zip(_FIELDS, row, strict=False)))
+    call = Call(**dict(zip(_ALL_FIELDS, row, strict=False)))
     call.stream, call.partial = bool(call.stream), bool(call.partial)  # SQLite has no booleans
+    call.duration_ms = round(call.duration_ms, 3)
+    call.ttft_ms = None if call.ttft_ms is None else round(call.ttft_ms, 3)
     return call
 
 

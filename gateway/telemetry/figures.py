@@ -6,15 +6,18 @@ The table `figures` has a row for each kind, provider and model in each slot of 
 
 import math
 import sqlite3
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
 
+from gateway.telemetry.labels import Label
 from gateway.telemetry.records import COLUMNS, Row
 
 # The widths of slots in seconds, finest first, and how long each is kept. All windows that the dashboard offers, cut
@@ -41,17 +44,17 @@ _FIND = f"SELECT {_SUMS} FROM figures WHERE (width, slot, kind, provider, model)
 _PUT = f"INSERT OR REPLACE INTO figures VALUES ({', '.join('?' * 15)})"  # noqa: S608
 _READ = f"SELECT kind, provider, model, {_SUMS} FROM figures WHERE width = ? AND slot >= ? AND slot < ?"  # noqa: S608
 
-_CALL = ("kind", "provider", "model", "status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens",
-         "cached_tokens", "partial", "error")  # fmt: skip
-_read_row = itemgetter(0, *(1 + COLUMNS.index(name) for name in _CALL))
-_READ_CALLS = f"SELECT ended, {', '.join(COLUMNS)} FROM calls WHERE ended >= ? AND ended < ?"  # noqa: S608
+_COUNTED = ("status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens", "cached_tokens", "error")
+_place_of = itemgetter(COLUMNS.index("ended"), COLUMNS.index("label"))
+_counted = itemgetter(*map(COLUMNS.index, _COUNTED))
+_READ_CALLS = f"""SELECT kind, provider, model, partial, {", ".join(_COUNTED)} FROM calls
+CROSS JOIN labels ON labels.id = label WHERE ended >= ? AND ended < ?"""  # noqa: S608
 
 #: how many calls fell into each bucket of times
 Times: TypeAlias = dict[int, int]
 #: (kind, provider, model), or the first one or two of them
 Group: TypeAlias = tuple[str | None, ...]
 
-_scale = 1 / math.log(GROWTH)
 _decode_times = msgspec.msgpack.Decoder(dict[int, int]).decode
 _encode_times = msgspec.msgpack.Encoder().encode
 
@@ -70,30 +73,6 @@ class Tally:
     cached_tokens: int | None = None
     latency: Times = field(default_factory=dict)
     ttft: Times = field(default_factory=dict)
-
-    def count(self, call: Sequence[Any]) -> None:
-        """Count one call, given as its `_CALL` values behind the first three."""
-        status, duration, ttft, prompt, completion, cached, partial, error = call
-        self.calls += 1
-        if status == 499:  # the client left: no failure of ours
-            self.cancelled += 1
-        elif error is not None or status >= 400:
-            self.errors += 1
-        if partial:
-            self.partial += 1
-        if prompt is None and completion is None:
-            self.without_usage += 1
-        if prompt is not None:
-            self.prompt_tokens = min((self.prompt_tokens or 0) + prompt, MOST_SUMMED)
-        if completion is not None:
-            self.completion_tokens = min((self.completion_tokens or 0) + completion, MOST_SUMMED)
-        if cached is not None:
-            self.cached_tokens = min((self.cached_tokens or 0) + cached, MOST_SUMMED)
-        bucket = find_bucket(duration)
-        self.latency[bucket] = self.latency.get(bucket, 0) + 1
-        if ttft is not None:
-            bucket = find_bucket(ttft)
-            self.ttft[bucket] = self.ttft.get(bucket, 0) + 1
 
     def add(self, other: "Tally") -> None:
         """Count the other's calls too."""
@@ -116,6 +95,31 @@ class Tally:
         )  # fmt: skip
 
 
+def count(calls: Iterable[Sequence[Any]], *, partial: bool) -> Tally:
+    """Count calls, each given as its values of `_COUNTED`; all of them came to their end, or none of them did."""
+    status, duration, ttft, prompt, completion, cached, error = zip(*calls, strict=True)
+    number = len(status)
+    tally = Tally(number, partial=number if partial else 0)
+    if error.count(None) < number or max(status) >= 400:
+        tally.cancelled = status.count(499)  # the client left: no failure of ours
+        tally.errors = sum(
+            code != 499 and (code >= 400 or text is not None) for code, text in zip(status, error, strict=True)
+        )
+    if None in prompt and None in completion:
+        tally.without_usage = sum(one is other is None for one, other in zip(prompt, completion, strict=True))
+    tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens = map(_total, (prompt, completion, cached))
+    tally.latency = dict(Counter(map(find_bucket, duration)))
+    if ttft.count(None) < number:
+        tally.ttft = dict(Counter(find_bucket(time) for time in ttft if time is not None))
+    return tally
+
+
+def _total(tokens: Sequence[int | None]) -> int | None:
+    """The sum of what is known, no larger than SQLite can keep; None if nothing is."""
+    known = [number for number in tokens if number is not None]
+    return min(sum(known), MOST_SUMMED) if known else None
+
+
 def _read_tally(values: Sequence[Any]) -> Tally:
     sums, (latency, ttft) = values[:-2], values[-2:]
     tally = Tally(*sums)
@@ -123,23 +127,30 @@ def _read_tally(values: Sequence[Any]) -> Tally:
     return tally
 
 
-def add_calls(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
-    """Add calls, as the values of `ended` and `COLUMNS`, to all their slots; the caller has begun a transaction."""
+def add_calls(connection: sqlite3.Connection, rows: Iterable[Row], labels: Mapping[int, Label]) -> None:
+    """Add calls, as the values of `COLUMNS`, to all their slots; the caller has begun a transaction."""
+    alike: dict[tuple[int, int], list[Row]] = {}
+    for row in rows:
+        ended, number = _place_of(row)
+        key = (math.floor(ended if -FARTHEST < ended < FARTHEST else math.copysign(FARTHEST, ended)), number)
+        if (some := alike.get(key)) is None:
+            alike[key] = [row]
+        else:
+            some.append(row)
     seconds: dict[tuple[int, Group], Tally] = {}
-    for ended, group, call in _take_apart(rows):
-        key = (math.floor(max(-FARTHEST, min(ended, FARTHEST))), group)
-        if (tally := seconds.get(key)) is None:
-            tally = seconds[key] = Tally()
-        tally.count(call)
+    for (second, number), some in alike.items():
+        label = labels[number]
+        place = (second, (label.kind, label.provider, label.model))
+        seconds.setdefault(place, Tally()).add(count(map(_counted, some), partial=label.partial))
     for width in KEPT_SECONDS:
         slots: dict[tuple[int, Group], Tally] = {}
         for (second, group), tally in seconds.items():
             slots.setdefault((second - second % width, group), Tally()).add(tally)
         for (slot, (kind, provider, model)), tally in slots.items():
-            place = (width, slot, kind, provider or "", model or "")
-            if (known := connection.execute(_FIND, place).fetchone()) is not None:
+            row = (width, slot, kind, provider or "", model or "")
+            if (known := connection.execute(_FIND, row).fetchone()) is not None:
                 tally.add(_read_tally(known))
-            connection.execute(_PUT, (*place, *tally.values()))
+            connection.execute(_PUT, (*row, *tally.values()))
 
 
 def read_slots(connection: sqlite3.Connection, width: int, begin: float, end: float) -> dict[Group, Tally]:
@@ -157,9 +168,12 @@ def read_slots(connection: sqlite3.Connection, width: int, begin: float, end: fl
 
 def read_calls(connection: sqlite3.Connection, begin: float, end: float) -> dict[Group, Tally]:
     """The same of the calls that ended between these moments, each read by itself."""
+    alike: dict[tuple[Group, bool], list[Sequence[Any]]] = {}
+    for kind, provider, model, broken_off, *call in connection.execute(_READ_CALLS, (begin, end)):
+        alike.setdefault(((kind, provider, model), bool(broken_off)), []).append(call)
     tallies: dict[Group, Tally] = {}
-    for _, group, call in _take_apart(connection.execute(_READ_CALLS, (begin, end))):
-        tallies.setdefault(group, Tally()).count(call)
+    for (group, broken_off), calls in alike.items():
+        tallies.setdefault(group, Tally()).add(count(calls, partial=broken_off))
     return tallies
 
 
@@ -172,9 +186,16 @@ def drop_before(connection: sqlite3.Connection, now: float, oldest: float) -> in
     return gone
 
 
-def find_bucket(ms: float) -> int:
-    """The bucket that a time in ms is counted in."""
-    return 0 if ms < SHORTEST_MS else 1 + round(math.log(min(ms, LONGEST_MS) / SHORTEST_MS) * _scale)
+# Where a bucket begins: the first is for times too short to tell apart, the last for those too long.
+_EDGES = (
+    SHORTEST_MS,
+    *(
+        SHORTEST_MS * GROWTH ** (bucket - 1.5)
+        for bucket in range(2, 2 + round(math.log(LONGEST_MS / SHORTEST_MS, GROWTH)))
+    ),
+)
+#: the bucket that a time in ms is counted in
+find_bucket = partial(bisect_right, _EDGES)
 
 
 def find_percentiles(times: Times) -> tuple[float | None, ...]:
@@ -188,12 +209,6 @@ def find_percentiles(times: Times) -> tuple[float | None, ...]:
 
 def _time_of(bucket: int) -> float:
     return round(SHORTEST_MS * GROWTH ** (bucket - 1), 2) if bucket else 0.0
-
-
-def _take_apart(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[float, Group, Sequence[Any]]]:
-    for row in rows:
-        ended, kind, provider, model, *call = _read_row(row)
-        yield ended, (kind, provider, model), call
 
 
 def _merge(times: Times, others: Times) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 from gateway.errors import Detail, InvalidRequest
 
 MOST_SEARCHED = 200
+_LIKE = r"{} LIKE ? ESCAPE '\'"
 
 # A call that failed; one whose client left (499) is no failure of ours.
 FAILED = "(error IS NOT NULL OR status >= 400) AND status <> 499"
 REFUSED = "status >= 400"
-UNUSUAL = "kind <> 'llm'"
-# The filters with an index, from the one that leaves the fewest calls to the one that leaves the most.
-SELECTIVE = ("request_id", "kind")
-SEARCHED = ("request_id", "path", "provider", "model", "user", "error", "finish_reason")
+# What a call has in common with others is looked for among the labels, of which there are few.
+LABELLED = ("kind", "provider", "model", "user")
+SEARCHED = ("path", "provider", "model", "user", "finish_reason")
 
 
 def make_where(before: int | None, filters: dict[str, str | None], query: str | None) -> tuple[list[str], list[Any]]:
@@ -25,23 +25,28 @@ def make_where(before: int | None, filters: dict[str, str | None], query: str | 
     if before is not None:
         conditions.append("calls.id < ?")
         values.append(before)
-    narrowest = next((name for name in SELECTIVE if filters.get(name)), None)
-    for name, value in filters.items():
-        if value and name == "status":
-            condition, bounds = _status_is(value)
-            conditions.append(condition)
-            values += bounds
-        elif value:
-            sign = "" if name == narrowest else "+"  # keeps SQLite, which knows no better, from taking its index
-            conditions.append(_through(f"{sign}{name} = ?", UNUSUAL, name == "kind" and value != "llm"))
-            values.append(value)
+    if request_id := filters.get("request_id"):
+        conditions.append("request_id = ?")
+        values.append(request_id)
+    if status := filters.get("status"):
+        condition, bounds = _status_is(status)
+        conditions.append(condition)
+        values += bounds
+    if wanted := [name for name in LABELLED if filters.get(name)]:
+        conditions.append(_labelled(" AND ".join(f"{name} = ?" for name in wanted)))
+        values += [filters[name] for name in wanted]
     if query:
         if len(query) > MOST_SEARCHED:
             raise InvalidRequest.naming([Detail("q", f"is longer than {MOST_SEARCHED} characters")])
-        pattern = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        conditions.append("(" + " OR ".join(rf"{name} LIKE ? ESCAPE '\'" for name in SEARCHED) + ")")
-        values += [f"%{pattern}%"] * len(SEARCHED)
+        escaped = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        labels = _labelled(" OR ".join(_LIKE.format(name) for name in SEARCHED))
+        conditions.append(f"({labels} OR {_LIKE.format('request_id')} OR {_LIKE.format('error')})")
+        values += [f"%{escaped}%"] * (len(SEARCHED) + 2)
     return conditions, values
+
+
+def _labelled(condition: str) -> str:
+    return f"label IN (SELECT labels.id FROM labels WHERE {condition})"  # noqa: S608
 
 
 def _status_is(value: str) -> tuple[str, list[int]]:

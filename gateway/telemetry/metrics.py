@@ -22,7 +22,7 @@ MOST_MODELS = 200
 MOST_PATHS = 200
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-KINDS = frozenset({"prompt", "completion", "cached"})
+KINDS = ("prompt", "completion", "cached")
 EXECUTION_STATUSES = frozenset(
     {"ok", "error", "syntax_error", "exit", "signal", "timeout", "out_of_memory", "process_limit", "output_limit",
      "cancelled", "bad_input", "failed"}
@@ -35,6 +35,8 @@ _BOUNDS = (*(f"{float(seconds)}" for seconds in _SECONDS), "+Inf")
 _TIMES = len(_BOUNDS) + 1  # cells of a histogram: how many within each bound, and their sum
 
 Inc = Callable[[float], None]
+#: where a call to a provider is counted: calls, their times, and tokens by `KINDS`, None until there are any
+CallPlaces = tuple[int, int, list[int | None]]
 
 
 class Family(NamedTuple):
@@ -84,12 +86,13 @@ class Metrics:
         self._used_models: set[tuple[str, str]] = set()
         self._used_paths: set[str] = set()
         self._resting: set[str] = set()
+        self._places: dict[tuple[str, ...], int] = {}
         #: by family and labels: what adds to their cells
         self._children: dict[tuple[str, ...], Inc] = {}
         # Label combinations seen before lead straight to what is to be called; all of them are bounded sets.
         self._request_children: dict[tuple[str, str, int], Inc] = {}
-        self._llm_children: dict[tuple[str, str, int], tuple[Inc, Inc]] = {}
-        self._token_children: dict[tuple[str, str, str], Inc] = {}
+        self._call_places: dict[tuple[str, str, int], CallPlaces] = {}
+        self._token_places: dict[tuple[str, str], list[int | None]] = {}
         self._first_token_children: dict[tuple[str, str], Inc] = {}
         for name, family in FAMILIES.items():
             if not family.labels:
@@ -106,7 +109,7 @@ class Metrics:
 
     def _counter(self, name: str, labels: tuple[str, ...]) -> Inc:
         cells = self._cells
-        place = cells.add(name, labels, 1)
+        place = self._place(name, *labels)
 
         def add(number: float) -> None:
             cells.row[place] += number
@@ -115,7 +118,7 @@ class Metrics:
 
     def _histogram(self, name: str, labels: tuple[str, ...]) -> Inc:
         cells = self._cells
-        first = cells.add(name, labels, _TIMES)
+        first = self._place(name, *labels)
         total = first + _TIMES - 1
 
         def observe(seconds: float) -> None:
@@ -124,6 +127,15 @@ class Metrics:
             row[total] += seconds
 
         return observe
+
+    def _place(self, name: str, *labels: str) -> int:
+        """Give the first of a family's cells with these labels; they are taken when somebody asks first."""
+        key = (name, *labels)
+        place = self._places.get(key)
+        if place is None:
+            count = _TIMES if FAMILIES[name].kind == "histogram" else 1
+            place = self._places[key] = self._cells.add(name, labels, count)
+        return place
 
     def know(self, models: Iterable[tuple[str, str]]) -> None:
         """Say which (provider, model) pairs exist, so that they may become labels; replaces what was said before."""
@@ -149,31 +161,37 @@ class Metrics:
             self._request_children[method, path, status] = child
         return child
 
-    def llm(self, provider: str, model: str, status: int, seconds: float) -> None:
-        """Count one call to a provider and its time; `status` is the HTTP status that the call came to."""
-        children = self._llm_children.get((provider, model, status))
-        if children is None:
-            target, code = self._target(provider, model), _status(status)
-            children = (
-                self._child("llm_requests", *target, code),
-                self._child("llm_request_duration_seconds", *target),
-            )
-            if (*target, code) == (provider, model, str(status)):
-                self._llm_children[provider, model, status] = children
-        children[0](1)
-        children[1](seconds)
+    def llm(self, provider: str, model: str, status: int, seconds: float, *tokens: int | None) -> None:
+        """Count one call to a provider, its time, and its tokens in the order of `KINDS`; None is unknown.
 
-    def tokens(self, provider: str, model: str, kind: str, n: int | None) -> None:
-        """Count tokens of a kind (prompt, completion, cached); None is unknown and counts nothing."""
-        if not n or n < 0:
-            return
-        child = self._token_children.get((provider, model, kind))
-        if child is None:
-            known = (*self._target(provider, model), kind if kind in KINDS else OTHER)
-            child = self._child("llm_tokens", *known)
-            if known == (provider, model, kind):
-                self._token_children[provider, model, kind] = child
-        child(n)
+        `status` is the HTTP status that the call came to.
+        """
+        places = self._call_places.get((provider, model, status))
+        if places is None:
+            places = self._find_call(provider, model, status)
+        calls, times, known = places
+        row = self._cells.row
+        row[calls] += 1
+        row[times + bisect_left(_SECONDS, seconds)] += 1
+        row[times + _TIMES - 1] += seconds
+        for kind, number in enumerate(tokens):
+            if number and number > 0:
+                place = known[kind]
+                if place is None:
+                    place = known[kind] = self._place("llm_tokens", *self._target(provider, model), KINDS[kind])
+                    row = self._cells.row
+                row[place] += number
+
+    def _find_call(self, provider: str, model: str, status: int) -> CallPlaces:
+        target, code = self._target(provider, model), _status(status)
+        places = (
+            self._place("llm_requests", *target, code),
+            self._place("llm_request_duration_seconds", *target),
+            self._token_places.setdefault(target, [None] * len(KINDS)),
+        )
+        if (*target, code) == (provider, model, str(status)):
+            self._call_places[provider, model, status] = places
+        return places
 
     def first_token(self, provider: str, model: str, seconds: float) -> None:
         """Note how long the first token of an answer took."""

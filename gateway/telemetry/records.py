@@ -1,7 +1,6 @@
 """What the call log keeps: a call, an event of the server, and the rows they become."""
 
 import time
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -64,35 +63,35 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
 
 Row = tuple[float | int | str | None, ...]
 
-COLUMNS = tuple(name for name in Call.__struct_fields__ if name not in {"id", "request_body", "response_body"})
+#: what each call has of its own, as columns; `ended` is when it was over, `label` the number of its `labels.Label`
+COLUMNS = (
+    "ended", "time", "request_id", "label", "status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens",
+    "cached_tokens", "error",
+)  # fmt: skip
 
 
-def make_row(call: Call) -> Row:
-    """The call as values for `ended` and `COLUMNS`: masked, bounded, and nothing that SQLite would refuse."""
-    began = call.time if _is_finite(call.time) else time.time()
-    duration = call.duration_ms if _is_finite(call.duration_ms) else 0.0
-    method, path, provider, model, user, reason = _labels(
-        call.method, call.path, call.provider, call.model, call.user, call.finish_reason
-    )
+def make_row(call: Call, label: int) -> Row:
+    """The call as values for `COLUMNS`: masked, bounded, and nothing that SQLite would refuse."""
+    began, duration, first, request_id = call.time, call.duration_ms, call.ttft_ms, call.request_id
+    if began - began != 0:  # not finite
+        began = time.time()
+    if duration - duration != 0:
+        duration = 0.0
+    if first is not None and first - first != 0:
+        first = None
+    if len(request_id) > LABEL_CHARACTERS or not request_id.isascii() or request_id.startswith(("sk-", "eyJ")):
+        request_id = _fit(masked(request_id))
     return (
         began + duration / 1000,
         began,
-        call.kind,
-        _fit(masked(call.request_id) if call.request_id.startswith(("sk-", "eyJ")) else call.request_id),
-        method,
-        path,
+        request_id,
+        label,
         call.status,
         duration,
-        call.ttft_ms if call.ttft_ms is not None and _is_finite(call.ttft_ms) else None,
-        provider,
-        model,
-        call.stream,
-        user,
+        first,
         _count(call.prompt_tokens),
         _count(call.completion_tokens),
         _count(call.cached_tokens),
-        reason,
-        call.partial,
         call.error and _fit(masked(call.error), ERROR_CHARACTERS),
     )
 
@@ -108,11 +107,11 @@ def make_body(text: str | None) -> str | None:
 def make_event_row(event: ServerEvent) -> Row:
     """The event as values for `time, kind, message, facts`."""
     facts = {
-        _label(name): _fit(masked(value), ERROR_CHARACTERS) if isinstance(value, str) else value
+        clean_label(name): _fit(masked(value), ERROR_CHARACTERS) if isinstance(value, str) else value
         for name, value in event.facts.items()
     }
     message = _fit(masked(event.message), ERROR_CHARACTERS)
-    return (event.time, _label(event.kind), message, msgspec.json.encode(facts).decode())
+    return (event.time, clean_label(event.kind), message, msgspec.json.encode(facts).decode())
 
 
 def weigh(call: Call) -> int:
@@ -122,13 +121,8 @@ def weigh(call: Call) -> int:
     return len(call.request_body or "") + len(call.response_body or "") + len(call.error or "")
 
 
-# The same few combinations of method, path, provider, model and user come again and again.
-@lru_cache(maxsize=4096)
-def _labels(*texts: str | None) -> tuple[str | None, ...]:
-    return tuple(text and _label(text) for text in texts)
-
-
-def _label(text: str) -> str:
+def clean_label(text: str) -> str:
+    """A short text of which there are few, such as a path or a model, as it is kept: masked and bounded."""
     return _fit(masked(text) if len(text) > LABEL_CHARACTERS else masked_label(text))
 
 
@@ -141,7 +135,3 @@ def _fit(text: str, most: int = LABEL_CHARACTERS) -> str:
 
 def _count(tokens: int | None) -> int | None:
     return tokens if tokens is not None and 0 <= tokens < MOST_TOKENS else None
-
-
-def _is_finite(number: float) -> bool:
-    return number - number == 0

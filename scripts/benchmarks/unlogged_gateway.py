@@ -14,7 +14,7 @@ from gateway.telemetry.metrics import Metrics
 SILENCED = (
     (Recording, ("__exit__",)),  # where the record of a call is made up
     (CallLog, ("record",)),
-    (Metrics, ("request", "llm", "tokens", "first_token", "stream_opened", "stream_closed")),
+    (Metrics, ("request", "llm", "first_token", "stream_opened", "stream_closed")),
 )
 
 

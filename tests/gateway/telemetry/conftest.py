@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.telemetry import masking, records
+from gateway.telemetry import masking
 from tests.gateway.telemetry.call_log import opened
 
 
@@ -9,9 +9,9 @@ def _no_secrets_registered(monkeypatch):
     """Secrets registered by one test must not blank out the words of another."""
     monkeypatch.setattr(masking, "_registered", {})
     monkeypatch.setattr(masking, "_spellings", ())
-    records._labels.cache_clear()
+    masking.masked_label.cache_clear()
     yield
-    records._labels.cache_clear()
+    masking.masked_label.cache_clear()
 
 
 @pytest.fixture

@@ -46,9 +46,15 @@ def test_events_are_bounded_too(database):
     assert [event.message for event in database.read_events(100, None)[0]] == [str(n) for n in reversed(range(40, 50))]
 
 
-SCANNED = [{"provider": "none"}, {"model": "none"}, {"user": "none"}, {"provider": "p0", "model": "none"}]
+SCANNED = [
+    {"kind": "execution"},
+    {"provider": "none"},
+    {"model": "none"},
+    {"user": "none"},
+    {"provider": "p0", "model": "none"},
+]
 INDEXED = [
-    {"request_id": "none"}, {"kind": "execution"}, {"status": "404"}, {"status": "5xx"}, {"status": "error"},
+    {"request_id": "none"}, {"status": "404"}, {"status": "5xx"}, {"status": "error"},
     {"status": "error", "model": "none"},
 ]  # fmt: skip
 
@@ -82,18 +88,59 @@ def test_each_query_over_a_hundred_thousand_calls_is_quick(database):
         assert time.thread_time() - began < 0.5, (before, filters, query)
 
 
-def test_a_log_of_the_first_version_is_kept_and_its_figures_made_up_for(tmp_path):
+# The tables as the first two versions made them.
+EARLIER = {
+    1: """
+CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, ended REAL NOT NULL, time, kind, request_id, method, path,
+status, duration_ms, ttft_ms, provider, model, stream, user, prompt_tokens, completion_tokens, cached_tokens,
+finish_reason, partial, error);
+CREATE INDEX calls_by_end ON calls (ended);
+CREATE TABLE bodies (id INTEGER PRIMARY KEY, request TEXT, response TEXT);
+CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, kind TEXT, message TEXT, facts TEXT);
+CREATE TABLE generation (number INTEGER NOT NULL);
+INSERT INTO generation VALUES (1);
+PRAGMA user_version = 1;
+""",
+    2: """
+CREATE INDEX calls_by_request ON calls (request_id);
+CREATE INDEX calls_of_other_kinds ON calls (kind) WHERE kind <> 'llm';
+CREATE INDEX calls_refused ON calls (status) WHERE status >= 400;
+CREATE INDEX calls_failed ON calls (id) WHERE (error IS NOT NULL OR status >= 400) AND status <> 499;
+CREATE TABLE figures (width INTEGER, slot INTEGER, kind TEXT, provider TEXT, model TEXT, calls INTEGER,
+errors INTEGER, cancelled INTEGER, partial INTEGER, without_usage INTEGER, prompt_tokens INTEGER,
+completion_tokens INTEGER, cached_tokens INTEGER, latency BLOB, ttft BLOB);
+CREATE UNIQUE INDEX figures_by_slot ON figures (width, slot, kind, provider, model);
+PRAGMA user_version = 2;
+""",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_of_an_earlier_version_is_kept(tmp_path, version):
+    earlier = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    earlier.executescript("".join(script for number, script in EARLIER.items() if number <= version))
+    for number in range(1, 51):
+        values = (
+            number + 0.25, float(number), "llm", f"r{number}", "POST", "/llm", 200 + 300 * (number % 2), 250.0, None,
+            "openai", f"m{number % 3}", number % 2, None, 7, None, None, "stop", 0, "boom" if number % 2 else None,
+        )  # fmt: skip
+        earlier.execute(f"INSERT INTO calls VALUES (NULL{', ?' * 19})", values)
+    earlier.execute("INSERT INTO bodies VALUES (49, 'asked', 'told')")
+    earlier.execute("DELETE FROM calls WHERE id = 50")
+    earlier.close()
     database = Database(tmp_path / "db")
-    database.write([call(model="old") for _ in range(3)], [])
-    database.connection.execute("DROP TABLE figures")
-    for (name,) in database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'").fetchall():
-        if name != "calls_by_end":
-            database.connection.execute(f"DROP INDEX {name}")
-    database.connection.execute("PRAGMA user_version = 1")
-    database.close()
-    database = Database(tmp_path / "db")
-    assert [one.model for one in database.read_calls(100, None, {"model": "old"}, None)[0]] == ["old"] * 3
-    assert database.connection.execute("SELECT sum(calls) FROM figures WHERE width = 60").fetchone() == (3,)
+    assert database.newest() == (50, 0)
+    database.write([call(model="new")], [])
+    found, _ = database.read_calls(100, None, {}, None)
+    assert [one.id for one in found] == [51, *range(49, 0, -1)]
+    assert found[1] == call(
+        id=49, time=49.0, request_id="r49", path="/llm", status=500, duration_ms=250.0, model="m1", stream=True,
+        prompt_tokens=7, finish_reason="stop", error="boom", request_body="asked", response_body="told",
+    )  # fmt: skip
+    assert {one.model for one in database.read_calls(100, None, {"model": "m2"}, None)[0]} == {"m2"}
+    assert database.connection.execute("SELECT count(*) FROM labels").fetchone() == (7,)
+    added = 49 if version == 1 else 0  # the second one has added up its own
+    assert database.connection.execute("SELECT sum(calls) FROM figures WHERE width = 60").fetchone() == (added + 1,)
     database.close()
 
 

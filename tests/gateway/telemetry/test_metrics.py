@@ -17,8 +17,7 @@ metrics = Metrics(workers=2, folder=Path(sys.argv[1]), providers=["openai"])
 metrics.know([("openai", "gpt-4o")])
 for _ in range(10):
     metrics.request("POST", "/llm", 200, 0.02)
-    metrics.llm("openai", "gpt-4o", 200, 0.02)
-    metrics.tokens("openai", "gpt-4o", "prompt", 3)
+    metrics.llm("openai", "gpt-4o", 200, 0.02, 3)
 metrics.stream_opened()
 metrics.provider_rested("openai", True)
 print("ready", flush=True)
@@ -49,8 +48,7 @@ def metrics():
 
 def test_the_contracts_names_and_labels_are_exposed(metrics):
     metrics.request("POST", "/llm", 200, 0.02)
-    metrics.llm("openai", "gpt-4o", 502, 1.5)
-    metrics.tokens("openai", "gpt-4o", "cached", 7)
+    metrics.llm("openai", "gpt-4o", 502, 1.5, None, 0, 7)
     metrics.first_token("openai", "gpt-4o", 0.3)
     metrics.stream_opened()
     metrics.rate_limited("requests")
@@ -64,6 +62,7 @@ def test_the_contracts_names_and_labels_are_exposed(metrics):
     assert value(page, "llm_requests_total", **target, status="502") == 1
     assert value(page, "llm_request_duration_seconds_count", **target) == 1
     assert value(page, "llm_tokens_total", **target, kind="cached") == 7
+    assert value(page, "llm_tokens_total", **target, kind="prompt") is None
     assert value(page, "llm_time_to_first_token_seconds_bucket", **target, le="0.5") == 1
     assert value(page, "llm_streams_active") == 1
     assert value(page, "rate_limited_total", scope="requests") == 1
@@ -76,16 +75,16 @@ def test_the_contracts_names_and_labels_are_exposed(metrics):
 
 def test_unknown_names_are_counted_as_other(metrics):
     for n in range(50):
-        metrics.llm("openai", f"made-up-{n}", 200, 0.1)
+        metrics.llm("openai", f"made-up-{n}", 200, 0.1, 1)
         metrics.llm(f"nobody-{n}", "gpt-4o", 200, 0.1)
         metrics.request(f"VERB{n}", "/llm", 200, 0.1)
-        metrics.tokens("openai", f"made-up-{n}", f"kind-{n}", 1)
         metrics.first_token("openai", f"made-up-{n}", 0.1)
         metrics.rate_limited(f"scope-{n}")
         metrics.execution(f"status-{n}", 0.1)
     page = metrics.expose()
     assert value(page, "llm_requests_total", provider="openai", model="other", status="200") == 50
     assert value(page, "llm_requests_total", provider="other", model="other", status="200") == 50
+    assert value(page, "llm_tokens_total", provider="openai", model="other", kind="prompt") == 50
     assert value(page, "http_requests_total", method="other", path="/llm", status="200") == 50
     assert value(page, "rate_limited_total", scope="other") == 50
     assert value(page, "executions_total", status="other") == 50
@@ -117,7 +116,8 @@ def test_a_model_becomes_a_label_once_the_catalogue_names_it(metrics):
 
 
 def test_unknown_usage_counts_nothing(metrics):
-    metrics.tokens("openai", "gpt-4o", "prompt", None)
+    metrics.llm("openai", "gpt-4o", 200, 0.1, None, None, None)
+    metrics.llm("openai", "gpt-4o", 200, 0.1)
     assert b"llm_tokens_total{" not in metrics.expose()
 
 
