@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.box import BASE, Boxes, Told, make_job
-from tests.pacing import at_any_pace
+from tests.pacing import PATIENCE, at_any_pace
 
 pytestmark = pytest.mark.docker
 
@@ -62,7 +62,8 @@ def f(a):
 
 
 def test_one_failing_input_does_not_touch_the_others(boxes: Boxes) -> None:
-    code = """
+    def attempt(pace: float) -> None:
+        code = f"""
 import contextlib, os, signal, subprocess, sys, time
 def f(what):
     print("out", what)
@@ -79,17 +80,19 @@ def f(what):
                 with contextlib.suppress(ProcessLookupError): os.kill(int(name), 9)
         os._exit(1)
     if what == "daemon":
-        subprocess.Popen(["sh", "-c", "sleep 0.2; echo late > late"], start_new_session=True)
-    if what == "check": time.sleep(0.3)
+        subprocess.Popen(["sh", "-c", "sleep {0.2 * pace}; echo late > late"], start_new_session=True)
+    if what == "check": time.sleep({0.3 * pace})
     return os.path.exists("late")
 """
-    asked = ["ok", "raise", "exit", "leave", "die", "hang", "all", "parent", "daemon", "check", "ok"]
-    told = boxes.run(code, inputs=asked, timeout_seconds=0.8)
-    assert statuses(told) == [
-        "ok", "error", "exit", "exit", "signal", "timeout", "ok", "exit", "ok", "ok", "ok",
-    ]  # fmt: skip
-    assert written(told) == [f"out {what}\n" for what in asked]
-    assert results(told)[-2:] == [False, False]
+        asked = ["ok", "raise", "exit", "leave", "die", "hang", "all", "parent", "daemon", "check", "ok"]
+        told = boxes.run(code, inputs=asked, timeout_seconds=0.8 * pace)
+        assert statuses(told) == [
+            "ok", "error", "exit", "exit", "signal", "timeout", "ok", "exit", "ok", "ok", "ok",
+        ]  # fmt: skip
+        assert written(told) == [f"out {what}\n" for what in asked]
+        assert results(told)[-2:] == [False, False]
+
+    at_any_pace(attempt)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +101,12 @@ def f(what):
      ("def f(a): pass\nwhile True: pass", "timeout"), ("import sys\ndef f(a): pass\nsys.exit()", "ok")],
 )  # fmt: skip
 def test_a_program_that_does_not_load_is_the_same_for_each_input(boxes: Boxes, code: str, status: str) -> None:
-    told = boxes.run("print('first')\n" + code, inputs=[1, 2, 3], timeout_seconds=0.5)
-    assert statuses(told) == [status] * 3
-    assert written(told) == ([""] if status == "syntax_error" else ["first\n"]) * 3
+    def attempt(pace: float) -> None:
+        told = boxes.run("print('first')\n" + code, inputs=[1, 2, 3], timeout_seconds=0.5 * pace)
+        assert statuses(told) == [status] * 3
+        assert written(told) == ([""] if status == "syntax_error" else ["first\n"]) * 3
+
+    at_any_pace(attempt)
 
 
 def test_a_script_reads_each_input_on_stdin(boxes: Boxes) -> None:
@@ -124,7 +130,7 @@ def test_a_stop_ends_the_rest_of_the_batch(boxes: Boxes) -> None:
     try:
         box.send(b"J", make_job(BASE, "import time\ndef f(a): time.sleep(a)", inputs=[0, 60, 0]))
         box.send(b"S", {"reason": "cancelled"})
-        told = box.collect(10)
+        told = box.collect(PATIENCE)
     finally:
         box.remove()
     assert statuses(told)[1:] == ["cancelled", "cancelled"]
@@ -227,9 +233,12 @@ def f(what):
         if not os.fork():
             threading.Thread(target=beat).start()
             ctypes.CDLL(None).syscall({{"x86_64": 60, "aarch64": 93}}[os.uname().machine], 0)
-        while not any(status(name, "State") == "Z" for name in os.listdir("/proc") if name.isdecimal()):
+        while not (
+            os.path.exists("beats")
+            and any(status(name, "State") == "Z" for name in os.listdir("/proc") if name.isdecimal())
+        ):
             time.sleep(0.01)
-        return os.path.exists("beats")
+        return True
     before = count()
     time.sleep(0.3)
     return count() - before

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.box import BASE, IMAGES, Boxes, policy_of, run_in_box
+from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.docker
 DATA = policy_of(image="data", reference=IMAGES["data"])
@@ -26,7 +27,7 @@ with ThreadPoolExecutor(4) as pool:
     close = list(pool.map(lambda _: np.allclose(a @ np.linalg.inv(a), np.eye(200)), range(4)))
 all(close)
 """
-    told = boxes.run(code)
+    told = boxes.run(code, timeout_seconds=PATIENCE)
     assert (told.status, told.result) == ("ok", True)
 
 
@@ -37,7 +38,7 @@ a = np.ones((500, 500))
 [float((a @ a)[0, 0]), os.environ["OMP_NUM_THREADS"], os.cpu_count()]
 """
     policy = policy_of(image="data", reference=IMAGES["data"], cpus=2.0, memory_mb=512)
-    assert run_in_box(code, policy).result == [500.0, "2", 2]
+    assert run_in_box(code, policy, timeout_seconds=PATIENCE).result == [500.0, "2", 2]
 
 
 def test_tables_are_read_grouped_and_displayed(boxes: Boxes) -> None:
@@ -46,7 +47,7 @@ import io, pandas as pd
 table = pd.read_csv(io.StringIO("k,v\\na,1\\na,2\\nb,5\\n")).groupby("k").sum()
 table
 """
-    told = boxes.run(code)
+    told = boxes.run(code, timeout_seconds=PATIENCE)
     assert told.status == "ok"
     assert [display["mime"] for display in told.displays] == ["text/html"]
     assert "<table" in told.displays[0]["data"]
@@ -61,7 +62,7 @@ for n in range(2):
 plt.savefig("plot.png")
 plt.show()
 """
-    told = boxes.run(code, outputs=["*.png"])
+    told = boxes.run(code, outputs=["*.png"], timeout_seconds=PATIENCE)
     assert (told.status, told.stderr, told.result) == ("ok", "", None)
     assert [display["mime"] for display in told.displays] == ["image/png"] * 2
     assert told.displays[0]["data"].startswith("iVBOR")
@@ -69,7 +70,8 @@ plt.show()
 
 
 def test_a_figure_as_the_result_is_displayed_once(boxes: Boxes) -> None:
-    told = boxes.run("import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfigure")
+    code = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfigure"
+    told = boxes.run(code, timeout_seconds=PATIENCE)
     assert [display["mime"] for display in told.displays] == ["image/png"]
 
 
@@ -85,14 +87,15 @@ program = "import matplotlib.pyplot as plt; plt.plot([1]); plt.savefig('p.png');
 done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 [[float(s) for s in sums], base.execute("select a from t").fetchall(), done.stdout, done.stderr]
 """
-    told = boxes.run(code)
+    told = boxes.run(code, timeout_seconds=PATIENCE)
     assert (told.status, told.result) == ("ok", [[10.0] * 3, [[1]], "drawn\n", ""])
 
 
 def test_pictures_and_formulas_are_displayed(boxes: Boxes) -> None:
     told = boxes.run("from PIL import Image\nImage.new('RGB', (2, 2))")
     assert [display["mime"] for display in told.displays] == ["image/png"]
-    told = boxes.run("import scipy.optimize, sympy\nx = sympy.Symbol('x')\nsympy.integrate(x)", timeout_seconds=30)
+    code = "import scipy.optimize, sympy\nx = sympy.Symbol('x')\nsympy.integrate(x)"
+    told = boxes.run(code, timeout_seconds=PATIENCE)
     assert [display["mime"] for display in told.displays] == ["text/latex"]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.box import Boxes
+from tests.pacing import at_any_pace
 
 pytestmark = pytest.mark.docker
 
@@ -225,9 +226,11 @@ class Last:
     def __del__(self): print("deleted")
 last = Last()
 atexit.register(print, "at exit")
-threading.Thread(target=lambda: (time.sleep(0.1), print("thread"))).start()
+ended = threading.Event()
+threading.Thread(target=lambda: (ended.wait(), time.sleep(0.1), print("thread"))).start()
 left_open = open("left.txt", "w"); left_open.write("flushed");
 print("end")
+ended.set()
 """
     told = boxes.run(code, outputs=["*.txt"])
     assert told.status == "ok"
@@ -237,16 +240,24 @@ print("end")
 
 def test_a_thread_that_never_ends_is_a_timeout(boxes: Boxes) -> None:
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nprint('end')"
-    told = boxes.run(code, timeout_seconds=0.3)
-    assert (told.status, told.stdout) == ("timeout", "end\n")
-    assert told.error["type"] == "timeout"
-    assert "0.3" in told.error["message"]
+
+    def attempt(pace: float) -> None:
+        seconds = 0.3 * pace
+        told = boxes.run(code, timeout_seconds=seconds)
+        assert (told.status, told.stdout) == ("timeout", "end\n")
+        assert told.error["type"] == "timeout"
+        assert f"than {seconds:g} s" in told.error["message"]
+
+    at_any_pace(attempt)
 
 
 def test_children_left_behind_hold_nothing_up(boxes: Boxes) -> None:
-    told = boxes.run("import subprocess\np = subprocess.Popen(['sleep', '60'])\n'done'")
-    assert (told.status, told.result) == ("ok", "done")
-    assert told.times[-1] < 5
+    def attempt(pace: float) -> None:
+        told = boxes.run("import subprocess\np = subprocess.Popen(['sleep', '60'])\n'done'")
+        assert (told.status, told.result) == ("ok", "done")
+        assert told.times[-1] < 0.5 * pace
+
+    at_any_pace(attempt)
 
 
 def test_a_forked_copy_that_reaches_the_end_does_not_speak_for_the_run(boxes: Boxes) -> None:
