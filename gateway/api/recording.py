@@ -107,54 +107,39 @@ class Recording:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None and self._failed is None:
+            self._write(self._status, None)
+            return
         if isinstance(error, asyncio.CancelledError):
             self._write(CLIENT_LEFT, "the client left")
             return
         failed = error if isinstance(error, GatewayError) else self._failed
-        if error is not None and failed is None:
+        if failed is None:
             self._write(500, "internal error")
-        elif failed is not None:
-            self._write(describe(failed, "").status, failed.message)
         else:
-            self._write(self._status, None)
+            self._write(describe(failed, "").status, failed.message)
 
     def _write(self, status: int, error: str | None) -> None:
-        request, services = self._request, self._request.services
-        metrics = services.metrics
+        request, model, usage, first_token = self._request, self._model, self._usage, self._first_token
+        services, caller = request.services, request.caller
         seconds = time.monotonic() - request.began
         provider = self._provider or "none"
-        usage = self._usage
-        prompt, completion, cached = (
-            (None, None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
-        )
-        metrics.llm(provider, self._model, status, seconds, prompt, completion, cached)
-        first_token = self._first_token
+        prompt = completion = cached = None
+        if usage is not None:
+            prompt, completion, cached = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+        services.metrics.llm(provider, model, status, seconds, prompt, completion, cached)
         if first_token is not None:
-            metrics.first_token(provider, self._model, first_token)
-        keeps_bodies = services.settings.log_bodies
-        services.calls.record(
-            Call(
-                time=time.time() - seconds,
-                request_id=request.request_id,
-                method=request.method,
-                path=request.path,
-                status=status,
-                duration_ms=seconds * 1000,
-                ttft_ms=None if first_token is None else first_token * 1000,
-                provider=self._provider,
-                model=self._model,
-                stream=self._stream,
-                user=request.user,
-                prompt_tokens=prompt,
-                completion_tokens=completion,
-                cached_tokens=cached,
-                finish_reason=self._finished,
-                partial=self._partial,
-                error=error,
-                request_body=_readable(request.body) if keeps_bodies else None,
-                response_body=_readable(request.sent or self._body) if keeps_bodies else None,
-            )
-        )
+            services.metrics.first_token(provider, model, first_token)
+            first_token *= 1000
+        # In the order of its fields: to name them would cost more than all else here.
+        call = Call(
+            request.request_id, request.path, status, seconds * 1000, 0, time.time() - seconds, "llm", request.method,
+            first_token, self._provider, model, self._stream, caller.name if caller else None, prompt, completion,
+            cached, self._finished, self._partial, error,
+        )  # fmt: skip
+        if services.settings.log_bodies:
+            call.request_body, call.response_body = _readable(request.body), _readable(request.sent or self._body)
+        services.calls.record(call)
 
 
 def _readable(body: bytes | bytearray | None) -> str | None:

@@ -16,6 +16,7 @@ from gateway.dialects.openai_answers import (
 )
 from gateway.dialects.openai_messages import read_messages
 from gateway.dialects.openai_options import read_options
+from gateway.dialects.plain_chat import read_plain_chat
 from gateway.dialects.reading import Fields, open_body
 from gateway.dialects.tool_names import read_names
 from gateway.messages.chat import (
@@ -57,6 +58,11 @@ def parse(body: bytes) -> ParsedChat:
 
     A body in the shape of Responses (`input` in place of `messages`, as Cursor sends it) is taken for what it is.
     """
+    plain = read_plain_chat(body)
+    return _read_closely(body) if plain is None else ParsedChat(chat=plain)
+
+
+def _read_closely(body: bytes) -> ParsedChat:
     fields = open_body(body)
     warnings: tuple[str, ...] = ()
     if fields.has("input") and not fields.has("messages"):

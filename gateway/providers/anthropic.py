@@ -30,6 +30,7 @@ from gateway.messages.models import Model
 from gateway.providers import lenient
 from gateway.providers.anthropic_blocks import CITATIONS_LEFT_OUT, name_loss, read_blocks
 from gateway.providers.anthropic_body import write_body
+from gateway.providers.anthropic_plain import read_plain_answer
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
 from gateway.providers.failures import Complaint, late_error, openai_complaint, plain_complaint, refusal
@@ -86,6 +87,9 @@ class Anthropic:
 
     def chat_reply(self, body: bytes) -> ChatReply:
         """Read a whole answer."""
+        return read_plain_answer(body, _FINISH_REASONS) or self._read_closely(body)
+
+    def _read_closely(self, body: bytes) -> ChatReply:
         answer = lenient.parse(body)
         _raise_error_in(answer)
         fields = lenient.mapping(answer)

@@ -18,7 +18,7 @@ from gateway.messages.chat import (
     TextPart,
 )
 from gateway.providers import lenient, proofs
-from gateway.providers.leftovers import left_out, unknown_marks, unknown_options
+from gateway.providers.leftovers import is_plain, left_out, unknown_marks, unknown_options
 from gateway.providers.reasoning import WISH_NAMES, budget_of, understood_wish
 
 DEFAULT_MAX_TOKENS = 4096
@@ -30,6 +30,7 @@ _KNOWN_EXTRAS = frozenset(
     {"cache_control", "container", "context_management", "inference_geo", "mcp_servers", "metadata", "output_config"}
     | {"service_tier", "speed", "top_k"}
 )
+_UNDERSTOOD_EXTRAS = _KNOWN_EXTRAS | WISH_NAMES | {"betas"}
 _UNKNOWN_OPTIONS = ("seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs")
 _EFFORTS = {"minimal": "low"}
 _VERSION = re.compile(r"claude-(?:[a-z]+-)?(\d+)(?:[-.](\d)(?!\d))?")
@@ -40,12 +41,17 @@ _LAST_WITH_BUDGETS = (4, 5)
 def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Give the body of the request and the warnings about what was left out."""
     options = chat.options
-    warnings = unknown_options(chat, _NAME, _UNKNOWN_OPTIONS) + unknown_marks(chat, _NAME)
-    body: dict[str, Any] = {name: value for name, value in options.extra.items() if name in _KNOWN_EXTRAS}
-    unknown = (name for name in options.extra if name not in _KNOWN_EXTRAS | WISH_NAMES | {"betas"})
-    warnings += [left_out(name, _NAME) for name in unknown]
+    warnings = unknown_options(chat, _NAME, _UNKNOWN_OPTIONS)
+    if not is_plain(chat):
+        warnings += unknown_marks(chat, _NAME)
+    body: dict[str, Any] = {}
+    if options.extra:
+        body = {name: value for name, value in options.extra.items() if name in _KNOWN_EXTRAS}
+        warnings += [left_out(name, _NAME) for name in options.extra if name not in _UNDERSTOOD_EXTRAS]
     system, turns = _split(chat.messages, warnings)
-    body.update(model=chat.model, max_tokens=options.max_tokens or DEFAULT_MAX_TOKENS, messages=turns or _user(system))
+    body["model"] = chat.model
+    body["max_tokens"] = options.max_tokens or DEFAULT_MAX_TOKENS
+    body["messages"] = turns or _user(system)
     if system and turns:
         body["system"] = system
     if options.stop:
@@ -58,7 +64,7 @@ def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     _write_format(body, options, warnings)
     _write_sampling(body, chat, warnings)
     _write_thinking(body, chat, warnings)
-    return body, tuple(dict.fromkeys(warnings))
+    return body, tuple(dict.fromkeys(warnings)) if warnings else ()
 
 
 @lru_cache(maxsize=256)
@@ -95,15 +101,16 @@ def _split(messages: Sequence[Message], warnings: list[str]) -> tuple[list[dict[
         else:
             turns.append({"role": role, "content": blocks})
     for turn in turns:
-        turn["content"].sort(key=lambda block: turn["role"] == "user" and block["type"] != "tool_result")
+        if turn["role"] == "user" and len(turn["content"]) > 1:
+            turn["content"].sort(key=lambda block: block["type"] != "tool_result")
     return system, turns
 
 
 def _turn(message: Message, warnings: list[str]) -> list[dict[str, Any]]:
-    thoughts = [part for part in message.content if isinstance(part, ReasoningPart)]
-    if any(not _is_signed(part) for part in thoughts):
+    blocks = _blocks(message.content)
+    if any(isinstance(part, ReasoningPart) and not _is_signed(part) for part in message.content):
         warnings.append("reasoning of earlier turns: anthropic takes only what it has signed itself, left out")
-    calls = [
+    blocks += [
         {
             "type": "tool_use",
             "id": _call_id(call.id),
@@ -112,7 +119,7 @@ def _turn(message: Message, warnings: list[str]) -> list[dict[str, Any]]:
         }
         for call in message.tool_calls
     ]
-    return [*_blocks(message.content), *calls]
+    return blocks
 
 
 def _is_signed(part: ReasoningPart) -> bool:
@@ -144,6 +151,8 @@ def _blocks(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 def _block(part: Part) -> dict[str, Any] | None:
     """Write one part; None for what Anthropic would refuse: empty text, thinking that it has not signed."""
+    if type(part) is TextPart and part.cache_control is None:
+        return {"type": "text", "text": part.text} if part.text else None
     if isinstance(part, ReasoningPart):
         if part.redacted is not None:
             return {"type": "redacted_thinking", "data": part.redacted}
@@ -219,14 +228,14 @@ def _closed(schema: Any) -> Any:
 
 
 def _write_sampling(body: dict[str, Any], chat: ChatRequest, warnings: list[str]) -> None:
-    given = {
-        "temperature": chat.options.temperature,
-        "top_p": chat.options.top_p,
-        "top_k": chat.options.extra.get("top_k"),
-    }
+    options = chat.options
+    body.pop("top_k", None)
     known = version_of(chat.model) <= _LAST_WITH_SAMPLING
-    for name, value in given.items():
-        body.pop(name, None)
+    for name, value in (
+        ("temperature", options.temperature),
+        ("top_p", options.top_p),
+        ("top_k", options.extra.get("top_k")),
+    ):
         if value is not None and known:
             body[name] = value
         elif value is not None:

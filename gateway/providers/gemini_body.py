@@ -8,7 +8,14 @@ from urllib.parse import urlsplit
 
 from gateway.messages.chat import ChatRequest, ImagePart, Message, Options, Part, ReasoningPart, TextPart, ToolCall
 from gateway.providers import lenient, proofs
-from gateway.providers.leftovers import has_cache_control, left_out, unknown_marks, unknown_options, unknown_strictness
+from gateway.providers.leftovers import (
+    has_cache_control,
+    is_plain,
+    left_out,
+    unknown_marks,
+    unknown_options,
+    unknown_strictness,
+)
 from gateway.providers.reasoning import WISH_NAMES, ReasoningWish, budget_of, effort_of, understood_wish
 from gateway.providers.schemas import inline_references
 from gateway.providers.tool_calls import called_names
@@ -47,12 +54,13 @@ _UNSIGNED = "skip_thought_signature_validator"
 
 def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Give the body of the request and the warnings about what was left out."""
-    warnings = unknown_options(chat, _NAME, ("logit_bias", "user", "parallel_tool_calls")) + unknown_marks(chat, _NAME)
-    warnings += unknown_strictness(chat, _NAME)
-    if has_cache_control(chat):
-        warnings.append(left_out("cache_control", _NAME))
-    if any(_is_left_out(part) for message in chat.messages for part in message.content):
-        warnings.append(left_out("reasoning of earlier turns", _NAME))
+    warnings = unknown_options(chat, _NAME, ("logit_bias", "user", "parallel_tool_calls"))
+    if not is_plain(chat):
+        warnings += unknown_marks(chat, _NAME) + unknown_strictness(chat, _NAME)
+        if has_cache_control(chat):
+            warnings.append(left_out("cache_control", _NAME))
+        if any(_is_left_out(part) for message in chat.messages for part in message.content):
+            warnings.append(left_out("reasoning of earlier turns", _NAME))
     system, contents = _split(chat)
     body: dict[str, Any] = {"contents": contents or [{"role": "user", "parts": system}]}
     if system and contents:
@@ -68,7 +76,7 @@ def write_body(chat: ChatRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
             warnings.append(left_out(name, _NAME))
     if config:
         body["generationConfig"] = config
-    return body, tuple(dict.fromkeys(warnings))
+    return body, tuple(dict.fromkeys(warnings)) if warnings else ()
 
 
 def _split(chat: ChatRequest) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -84,7 +92,9 @@ def _split(chat: ChatRequest) -> tuple[list[dict[str, Any]], list[dict[str, Any]
         if message.role == "tool":
             parts = _tool_result(message, tool_name or "")
         else:
-            parts = _parts(message.content) + _calls(message.tool_calls, must_sign=must_sign)
+            parts = _parts(message.content)
+            if message.tool_calls:
+                parts += _calls(message.tool_calls, must_sign=must_sign)
         if not parts:
             continue
         if contents and contents[-1]["role"] == role:
@@ -104,6 +114,8 @@ def _parts(content: Sequence[Part]) -> list[dict[str, Any]]:
 
     Dialects tell proofs before or after the text, so that their place says nothing.
     """
+    if len(content) == 1 and type(content[0]) is TextPart:
+        return [{"text": content[0].text}] if content[0].text else []
     written: list[dict[str, Any]] = []
     signatures = [part.signature for part in content if isinstance(part, ReasoningPart)]
     signed = [proof for signature in signatures if (proof := proofs.gemini_proof(signature))]
@@ -177,8 +189,9 @@ def _write_tools(body: dict[str, Any], options: Options) -> None:
 
 def _config(chat: ChatRequest, warnings: list[str]) -> dict[str, Any]:
     options = chat.options
-    given = {name: getattr(options, name) for name in _RENAMED}
-    config: dict[str, Any] = {_RENAMED[name]: value for name, value in given.items() if value is not None}
+    config: dict[str, Any] = {
+        theirs: value for ours, theirs in _RENAMED.items() if (value := getattr(options, ours)) is not None
+    }
     if options.stop:
         config["stopSequences"] = list(options.stop)
     wanted = options.response_format

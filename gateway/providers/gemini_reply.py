@@ -16,6 +16,7 @@ from gateway.messages.chat import (
 )
 from gateway.providers import lenient, proofs
 from gateway.providers.failures import Complaint, late_error
+from gateway.providers.gemini_plain import read_plain_answer
 from gateway.providers.tool_calls import made_up_id
 
 _FILTERED = frozenset(
@@ -30,6 +31,10 @@ _BROKEN = frozenset(
 
 def read_reply(body: bytes) -> ChatReply:
     """Read a whole answer; a prompt that was blocked is an answer filtered away."""
+    return read_plain_answer(body, _read_finish_of_text) or _read_closely(body)
+
+
+def _read_closely(body: bytes) -> ChatReply:
     answer = lenient.parse(body)
     raise_error_in(answer)
     fields = lenient.mapping(answer)
@@ -157,6 +162,10 @@ def refuse_broken(reason: str | None, *, said: bool) -> None:
     """Take an answer of nothing for what it is when the model's output could not be read by Gemini itself."""
     if reason in _BROKEN and not said:
         raise UnusableAnswer(f"the provider could not read the model's output ({reason})")
+
+
+def _read_finish_of_text(reason: str) -> FinishReason:
+    return read_finish(reason, called=False)
 
 
 def read_finish(reason: str | None, *, called: bool) -> FinishReason:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from gateway.errors import Detail, Unsupported
-from gateway.messages.chat import ChatRequest, ImagePart, ReasoningPart
+from gateway.messages.chat import ChatRequest, ImagePart, ReasoningPart, TextPart
 from gateway.messages.embeddings import EmbeddingsRequest
 
 
@@ -37,6 +37,19 @@ def unknown_options(chat: ChatRequest, vendor: str, names: Iterable[str]) -> lis
     # These values ask for nothing, so that leaving them out changes nothing.
     idle = {"parallel_tool_calls": True, "logprobs": False, "frequency_penalty": 0, "presence_penalty": 0}
     return [left_out(name, vendor) for name in given if idle.get(name, ...) != getattr(options, name)]
+
+
+def is_plain(chat: ChatRequest) -> bool:
+    """Whether the chat is texts and nothing else, so that no vendor has anything to leave out of its messages."""
+    if chat.options.tools:
+        return False
+    for message in chat.messages:
+        if message.role == "tool" or message.tool_calls or message.name:
+            return False
+        for part in message.content:
+            if type(part) is not TextPart or part.cache_control:
+                return False
+    return True
 
 
 def has_cache_control(chat: ChatRequest) -> bool:

@@ -45,6 +45,8 @@ def understood_wish(options: Options, *, objects: bool = True) -> ReasoningWish 
 
     With `objects` false an object under `thinking` is not judged, since the vendor gets it as it is.
     """
+    if options.reasoning_effort is None and not options.extra:
+        return None
     if options.reasoning_effort is not None and options.reasoning_effort not in _EFFORTS:
         raise _not_understood(options.effort_at, "one of")
     for name in WISH_NAMES & options.extra.keys():

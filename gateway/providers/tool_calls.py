@@ -20,7 +20,8 @@ def called_names(messages: Sequence[Message]) -> list[str | None]:
     names: dict[str, str] = {}
     called: list[str | None] = []
     for message in messages:
-        names.update((call.id, call.name) for call in message.tool_calls)
+        if message.tool_calls:
+            names.update((call.id, call.name) for call in message.tool_calls)
         is_result = message.role == "tool"
         called.append(message.name or names.get(message.tool_call_id or "", "") if is_result else None)
     return called

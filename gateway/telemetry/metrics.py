@@ -35,8 +35,8 @@ _BOUNDS = (*(f"{float(seconds)}" for seconds in _SECONDS), "+Inf")
 _TIMES = len(_BOUNDS) + 1  # cells of a histogram: how many within each bound, and their sum
 
 Inc = Callable[[float], None]
-#: where a call to a provider is counted: calls, their times, and tokens by `KINDS`, None until there are any
-CallPlaces = tuple[int, int, list[int | None]]
+#: where a call to a provider is counted: calls, their times, and tokens by `KINDS`, 0 until there are any
+CallPlaces = tuple[int, int, list[int]]
 
 
 class Family(NamedTuple):
@@ -92,7 +92,7 @@ class Metrics:
         # Label combinations seen before lead straight to what is to be called; all of them are bounded sets.
         self._request_children: dict[tuple[str, str, int], Inc] = {}
         self._call_places: dict[tuple[str, str, int], CallPlaces] = {}
-        self._token_places: dict[tuple[str, str], list[int | None]] = {}
+        self._token_places: dict[tuple[str, str], list[int]] = {}
         self._first_token_children: dict[tuple[str, str], Inc] = {}
         for name, family in FAMILIES.items():
             if not family.labels:
@@ -161,37 +161,52 @@ class Metrics:
             self._request_children[method, path, status] = child
         return child
 
-    def llm(self, provider: str, model: str, status: int, seconds: float, *tokens: int | None) -> None:
-        """Count one call to a provider, its time, and its tokens in the order of `KINDS`; None is unknown.
+    def llm(
+        self,
+        provider: str,
+        model: str,
+        status: int,
+        seconds: float,
+        prompt: int | None = None,
+        completion: int | None = None,
+        cached: int | None = None,
+    ) -> None:
+        """Count one call to a provider, its time, and its tokens; None is unknown.
 
         `status` is the HTTP status that the call came to.
         """
         places = self._call_places.get((provider, model, status))
         if places is None:
             places = self._find_call(provider, model, status)
-        calls, times, known = places
+        calls, times, tokens = places
         row = self._cells.row
         row[calls] += 1
         row[times + bisect_left(_SECONDS, seconds)] += 1
         row[times + _TIMES - 1] += seconds
-        for kind, number in enumerate(tokens):
-            if number and number > 0:
-                place = known[kind]
-                if place is None:
-                    place = known[kind] = self._place("llm_tokens", *self._target(provider, model), KINDS[kind])
-                    row = self._cells.row
-                row[place] += number
+        if prompt and prompt > 0:
+            place = tokens[0] or self._find_tokens(tokens, 0, provider, model)
+            self._cells.row[place] += prompt
+        if completion and completion > 0:
+            place = tokens[1] or self._find_tokens(tokens, 1, provider, model)
+            self._cells.row[place] += completion
+        if cached and cached > 0:
+            place = tokens[2] or self._find_tokens(tokens, 2, provider, model)
+            self._cells.row[place] += cached
 
     def _find_call(self, provider: str, model: str, status: int) -> CallPlaces:
         target, code = self._target(provider, model), _status(status)
         places = (
             self._place("llm_requests", *target, code),
             self._place("llm_request_duration_seconds", *target),
-            self._token_places.setdefault(target, [None] * len(KINDS)),
+            self._token_places.setdefault(target, [0] * len(KINDS)),
         )
         if (*target, code) == (provider, model, str(status)):
             self._call_places[provider, model, status] = places
         return places
+
+    def _find_tokens(self, known: list[int], kind: int, provider: str, model: str) -> int:
+        known[kind] = self._place("llm_tokens", *self._target(provider, model), KINDS[kind])
+        return known[kind]
 
     def first_token(self, provider: str, model: str, seconds: float) -> None:
         """Note how long the first token of an answer took."""

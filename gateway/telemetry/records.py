@@ -15,21 +15,21 @@ ERROR_CHARACTERS = 4096
 MOST_TOKENS = 2**53
 
 
-class Call(msgspec.Struct, kw_only=True, gc=False):
+class Call(msgspec.Struct, gc=False):
     """One call to a provider, or one execution (API.md 3.6). `id` is given by the log.
 
     `time` is when it came in, in Unix seconds; `ttft_ms` the time to the first token. Tokens that nobody reported
     are None, never 0. `partial` marks a stream that did not come to its end.
     """
 
-    id: int = 0
-    time: float = msgspec.field(default_factory=time.time)
-    kind: Literal["llm", "execution"] = "llm"
     request_id: str
-    method: str = "POST"
     path: str
     status: int
     duration_ms: float
+    id: int = 0
+    time: float = msgspec.field(default_factory=time.time)
+    kind: Literal["llm", "execution"] = "llm"
+    method: str = "POST"
     ttft_ms: float | None = None
     provider: str | None = None
     model: str | None = None
