@@ -35,6 +35,11 @@ class FrameCutter:
             raise UnusableAnswer("An event of the provider's stream is too large.")
         return frames
 
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing is held: what comes next begins a frame."""
+        return not self._held
+
     def first(self, held: bytes) -> bytes | None:
         """Give the first frame of `held` that is more than a comment or a blank; None if it is not complete."""
         start = 0

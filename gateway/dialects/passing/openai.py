@@ -194,6 +194,8 @@ class OpenAIStream:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes, give the frames to pass on."""
+        if self._before and self._cutter.is_between and self._is_more_text(data):
+            return [data]  # one frame: no line ends within a text
         return [passed for frame in self._cutter.cut(data) if (passed := self._pass(frame)) is not None]
 
     def finish(self) -> list[bytes]:
