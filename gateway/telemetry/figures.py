@@ -7,7 +7,7 @@ The table `figures` has a row for each kind, provider and model in each slot of 
 import math
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -129,14 +129,10 @@ def _read_tally(values: Sequence[Any]) -> Tally:
 
 def add_calls(connection: sqlite3.Connection, rows: Iterable[Row], labels: Mapping[int, Label]) -> None:
     """Add calls, as the values of `COLUMNS`, to all their slots; the caller has begun a transaction."""
-    alike: dict[tuple[int, int], list[Row]] = {}
+    alike: defaultdict[tuple[int, int], list[Row]] = defaultdict(list)
     for row in rows:
         ended, number = _place_of(row)
-        key = (math.floor(ended if -FARTHEST < ended < FARTHEST else math.copysign(FARTHEST, ended)), number)
-        if (some := alike.get(key)) is None:
-            alike[key] = [row]
-        else:
-            some.append(row)
+        alike[math.floor(ended if -FARTHEST < ended < FARTHEST else math.copysign(FARTHEST, ended)), number].append(row)
     seconds: dict[tuple[int, Group], Tally] = {}
     for (second, number), some in alike.items():
         label = labels[number]

@@ -72,7 +72,8 @@ COLUMNS = (
 
 def make_row(call: Call, label: int) -> Row:
     """The call as values for `COLUMNS`: masked, bounded, and nothing that SQLite would refuse."""
-    began, duration, first, request_id = call.time, call.duration_ms, call.ttft_ms, call.request_id
+    began, duration, first, request_id, error = call.time, call.duration_ms, call.ttft_ms, call.request_id, call.error
+    prompt, completion, cached = call.prompt_tokens, call.completion_tokens, call.cached_tokens
     if began - began != 0:  # not finite
         began = time.time()
     if duration - duration != 0:
@@ -81,19 +82,16 @@ def make_row(call: Call, label: int) -> Row:
         first = None
     if len(request_id) > LABEL_CHARACTERS or not request_id.isascii() or request_id.startswith(("sk-", "eyJ")):
         request_id = _fit(masked(request_id))
-    return (
-        began + duration / 1000,
-        began,
-        request_id,
-        label,
-        call.status,
-        duration,
-        first,
-        _count(call.prompt_tokens),
-        _count(call.completion_tokens),
-        _count(call.cached_tokens),
-        call.error and _fit(masked(call.error), ERROR_CHARACTERS),
-    )
+    if prompt is not None and not 0 <= prompt < MOST_TOKENS:
+        prompt = None
+    if completion is not None and not 0 <= completion < MOST_TOKENS:
+        completion = None
+    if cached is not None and not 0 <= cached < MOST_TOKENS:
+        cached = None
+    if error:
+        error = _fit(masked(error), ERROR_CHARACTERS)
+    ended = began + duration / 1000
+    return ended, began, request_id, label, call.status, duration, first, prompt, completion, cached, error
 
 
 def make_body(text: str | None) -> str | None:
@@ -131,7 +129,3 @@ def _fit(text: str, most: int = LABEL_CHARACTERS) -> str:
         text = text[: most - 1] + "…"
     # A lone surrogate, which JSON can spell, is no UTF-8.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _count(tokens: int | None) -> int | None:
-    return tokens if tokens is not None and 0 <= tokens < MOST_TOKENS else None

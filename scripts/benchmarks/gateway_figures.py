@@ -20,6 +20,7 @@ Comparisons = Mapping[str, tuple[Make, Make]]
 COMPARISONS: Comparisons = {
     "guard": (sandgate.whole, sandgate.unguarded),
     "logging": (sandgate.two_on_one_core, sandgate.unlogged),
+    "metrics": (sandgate.two_on_one_core, sandgate.uncounted),
 }
 
 

@@ -31,7 +31,7 @@ class Plan:
     flood: float = 3
     flood_chunks: int = 2000
     repeated: int = 200_000
-    turns: Turns = field(default=Turns(9, 10_000, 2))
+    turns: Turns = field(default=Turns(15, 10_000, 2))
 
 
 FULL = Plan()

@@ -192,7 +192,7 @@ def _remarks(subjects: dict[str, Figures], direct: Figures, measured: Figures) -
             "guard: JWT, scope and rate limit. Both sides make the request's id; without guard the host is checked."
         )
     if "logging" in measured["costs"]:
-        said.append("logging: call log and metrics, with 2 workers that share the core under test.")
+        said.append("logging: the call log, with 2 workers that share the core under test; metrics: likewise.")
     if any(name.endswith("2 workers") for name in subjects) and measured["shared_core"]:
         said.append("The 2 workers' second core is the load's: that row is a floor.")
     said += [f"{name} is left out: {why}" for name, why in measured["left_out"].items()]

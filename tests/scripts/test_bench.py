@@ -135,9 +135,12 @@ def test_what_guard_and_logging_cost_is_measured_by_turns(tmp_path: Path) -> Non
     assert "what | CPU us/request with" in " ".join(tables.gateway_tables(measured).split())
 
 
-@pytest.mark.parametrize(("make", "logged"), [(sandgate.two_on_one_core, True), (sandgate.unlogged, False)])
-def test_with_logging_off_calls_are_answered_and_neither_logged_nor_counted(
-    make: systems.Make, logged: bool, built: tuple[Path, load.Load], tmp_path: Path
+@pytest.mark.parametrize(
+    ("make", "logged", "counted"),
+    [(sandgate.two_on_one_core, True, True), (sandgate.unlogged, False, True), (sandgate.uncounted, True, False)],
+)
+def test_with_a_part_silenced_calls_are_answered_and_only_the_other_part_knows_of_them(
+    make: systems.Make, logged: bool, counted: bool, built: tuple[Path, load.Load], tmp_path: Path
 ) -> None:
     with load.providing(built[0], tmp_path) as provider:
         system = make(provider, tmp_path)
@@ -150,7 +153,7 @@ def test_with_logging_off_calls_are_answered_and_neither_logged_nor_counted(
                 calls = answers.query_log(system)["calls"]
             assert calls == int(logged)
             with urlopen(Request(f"http://127.0.0.1:{system.port}/metrics", headers=dict(system.headers))) as shown:
-                assert (b"llm_requests_total{" in shown.read()) is logged
+                assert (b"llm_requests_total{" in shown.read()) is counted
 
 
 def test_what_is_answered_while_warming_up_does_not_count(built: tuple[Path, load.Load], tmp_path: Path) -> None:

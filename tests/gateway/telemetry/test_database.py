@@ -54,7 +54,7 @@ SCANNED = [
     {"provider": "p0", "model": "none"},
 ]
 INDEXED = [
-    {"request_id": "none"}, {"status": "404"}, {"status": "5xx"}, {"status": "error"},
+    {"status": "404"}, {"status": "5xx"}, {"status": "error"},
     {"status": "error", "model": "none"},
 ]  # fmt: skip
 
