@@ -134,7 +134,7 @@ def _read_head(head: bytes, begin: int, end: int) -> _Head | None:
 
 
 class QuickHttpProtocol(HttpProtocol):
-    """A connection that is served by `QuickHttp`."""
+    """A connection that is served by `QuickHttp`. Its app's requests need room for `findings`, as ours have."""
 
     __slots__ = ()
 

@@ -4,13 +4,13 @@ The table `figures` has a row for each kind, provider and model in each slot of 
 12 minutes; it is written in the transaction of the calls themselves, so it is never ahead of them nor behind.
 """
 
+import functools
 import math
 import sqlite3
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -191,7 +191,7 @@ _EDGES = (
     ),
 )
 #: the bucket that a time in ms is counted in
-find_bucket = partial(bisect_right, _EDGES)
+find_bucket = functools.partial(bisect_right, _EDGES)
 
 
 def find_percentiles(times: Times) -> tuple[float | None, ...]:

@@ -183,6 +183,7 @@ class Metrics:
         row[calls] += 1
         row[times + bisect_left(_SECONDS, seconds)] += 1
         row[times + _TIMES - 1] += seconds
+        # The place before the row: to find it may put another row in the place of this one.
         if prompt and prompt > 0:
             place = tokens[0] or self._find_tokens(tokens, 0, provider, model)
             self._cells.row[place] += prompt
