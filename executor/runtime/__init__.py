@@ -13,5 +13,7 @@ must not be mixed up:
 
 Every box imports all this anew and holds it while it waits, so what is costly and not needed is left out. `typing` is
 for the type checker alone, and records are plain classes: with it and its NamedTuple the import would take 2 ms more.
-What a run may need of ours is imported before the box is ready: `traceback`, for one, which only a failure needs.
+For the same reason `ast` and `signal` are left out, and the C modules beneath them used (`_ast`, `signals`): all boxes
+would wait for what few programs import. What most runs need of ours is imported before the box is ready: `traceback`,
+for one, which only a failure needs.
 """

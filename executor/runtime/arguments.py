@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import _ast as ast
 from types import FunctionType
 
 TYPE_CHECKING = False  # for types only: see `executor.runtime`

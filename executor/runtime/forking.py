@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import _ctypes
 import os
-import signal
+
+from executor.runtime import signals
 
 _CLONE_PARENT = 0x8000  # <linux/sched.h>
 _NUMBERS = {"x86_64": 56, "aarch64": 220}  # of clone: <asm/unistd.h>
@@ -46,7 +47,7 @@ def fork_sibling() -> int | None:
     if _number is None or _stat("/proc/self/task").st_nlink != 3:
         return None
     _before()
-    copy: int = _syscall(_number, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    copy: int = _syscall(_number, _CLONE_PARENT | signals.SIGCHLD, 0, 0, 0, 0)
     if copy == 0:
         _in_copy()
         return 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 import _ctypes
 import os
 import resource
-import signal
 import time
 from contextlib import suppress
 
-from executor.runtime import counters
+from executor.runtime import counters, signals
 
 TYPE_CHECKING = False  # for types only: see `executor.runtime`
 if TYPE_CHECKING:
@@ -148,9 +147,9 @@ def _go_first() -> None:
 
 
 def _leave_supervisor() -> None:
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals.set_wakeup_fd(-1)
+    signals.signal(signals.SIGCHLD, signals.SIG_DFL)
+    signals.signal(signals.SIGINT, signals.default_int_handler)
     lead_session()
     _go_first()
     os.nice(_NICENESS)  # within its own box the supervisor goes first
@@ -201,7 +200,7 @@ def kill_all() -> dict[int, int]:
     pause = 0.0
     while time.monotonic() < deadline:
         try:
-            os.kill(-1, signal.SIGKILL)
+            os.kill(-1, signals.SIGKILL)
         except ProcessLookupError:
             return ended | reap()
         ended |= reap()
@@ -218,18 +217,18 @@ def kill_others(spared: int) -> dict[int, int]:
     ended = reap()
     if counters.read_processes() == _ALONE or not _others(spared):
         return ended
-    os.kill(-1, signal.SIGSTOP)
+    os.kill(-1, signals.SIGSTOP)
     deadline = time.monotonic() + _KILL_SECONDS
     while (others := _others(spared)) and time.monotonic() < deadline:
         for process in others:
             try:
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, signals.SIGKILL)
             except ProcessLookupError:
                 continue
         ended |= reap()
         time.sleep(0.0005)
     with suppress(ProcessLookupError):
-        os.kill(spared, signal.SIGCONT)
+        os.kill(spared, signals.SIGCONT)
     return ended
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 import __future__
 
-import ast
+import _ast as ast
 import builtins
 import io
 import json
@@ -65,7 +65,8 @@ def compile_program(code: str) -> Program:
     linecache.cache[SOURCE] = (len(code), None, lines, SOURCE)
     try:
         try:
-            tree = ast.parse(code, SOURCE)
+            tree = compile(code, SOURCE, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            assert isinstance(tree, ast.Module)
         except (RecursionError, MemoryError):
             # Too deep to be looked at as a tree; it can still be run as it is.
             return Program(lines, compile(code, SOURCE, "exec", _FLAGS, dont_inherit=True))
@@ -120,7 +121,9 @@ def _wants_tool(tree: ast.Module, lines: list[str]) -> bool:
     # To walk through a large tree takes longer than to compile it. Letters beyond ASCII may be read as plain ones.
     if not any("tool" in line or not line.isascii() for line in lines):
         return False
-    for node in ast.walk(tree):
+    from ast import walk
+
+    for node in walk(tree):
         for decorator in getattr(node, "decorator_list", ()):
             named = decorator.func if isinstance(decorator, ast.Call) else decorator
             if isinstance(named, ast.Name) and named.id == "tool":

@@ -10,12 +10,10 @@ import gc
 import json
 import os
 import select
-import signal
 import sys
 import time
-import warnings
 
-from executor.runtime import counters, workdir
+from executor.runtime import counters, signals, workdir
 from executor.runtime.execution import FLUSH_SECONDS, conclude, environment_of, refuse, thread_counts
 from executor.runtime.patterns import BadPattern, check_patterns
 from executor.runtime.processes import kill_all, set_dumpable, set_environment, trim_memory
@@ -36,7 +34,7 @@ def main() -> NoReturn:
     """Live the life of a box. Never returns."""
     set_dumpable(False)
     # Python's own handler would let the user's code interrupt process 1.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signals.signal(signals.SIGINT, signals.SIG_DFL)
     wire = Wire()
     os.set_blocking(wire.outgoing, False)
     get_ready()
@@ -63,11 +61,14 @@ def get_ready() -> None:
     skeleton = os.environ.get("SANDBOX_SKELETON")
     if skeleton:
         copy_tree(skeleton, "/tmp")
-    for name in os.environ.get("SANDBOX_PREIMPORT", "").split(","):
-        if name:
-            __import__(name)
-    # A figure that is shown is displayed at the end: nothing is amiss.
-    warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+    wanted = [name for name in os.environ.get("SANDBOX_PREIMPORT", "").split(",") if name]
+    for name in wanted:
+        __import__(name)
+    if wanted:
+        import warnings
+
+        # A figure that is shown is displayed at the end: nothing is amiss.
+        warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
     set_environment(environment_of(cpus))
     prepare(cpus)
     gc.freeze()

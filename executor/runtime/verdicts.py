@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+
+from executor.runtime import signals
 
 TYPE_CHECKING = False  # for types only: see `executor.runtime`
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _judge_end(seen: Seen, claim: dict[str, Any] | None, job: Mapping[str, Any])
         return _limit("cancelled", job, {})
     if os.WIFSIGNALED(seen.status):
         number = os.WTERMSIG(seen.status)
-        if number == signal.SIGKILL and seen.oom_kills:
+        if number == signals.SIGKILL and seen.oom_kills:
             return _limit("out_of_memory", job, {}) | {"signal": "SIGKILL"}
         return _signalled(number)
     code = os.WEXITSTATUS(seen.status)
@@ -139,6 +140,8 @@ def _limit(status: str, job: Mapping[str, Any], error: Mapping[str, Any]) -> dic
 
 
 def _signalled(number: int) -> dict[str, Any]:
+    import signal  # late: only here are the names of signals wanted
+
     try:
         name = signal.Signals(number).name
     except ValueError:

@@ -6,11 +6,10 @@ import json
 import mmap
 import os
 import select
-import signal
 import time
 from contextlib import suppress
 
-from executor.runtime import counters
+from executor.runtime import counters, signals
 from executor.runtime.processes import Pipes, kill_all, kill_others, reap
 from executor.runtime.results import MAX_DISPLAY_BYTES, MAX_DISPLAYS
 from executor.runtime.verdicts import Seen
@@ -56,8 +55,8 @@ class Box:
         self.displays = MAX_DISPLAYS
         self.display_bytes = MAX_DISPLAY_BYTES
         self.waker, wakes = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, _ignore)
-        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        signals.signal(signals.SIGCHLD, _ignore)
+        signals.set_wakeup_fd(wakes, warn_on_full_buffer=False)
 
     def take_ballast(self) -> None:
         """Hold memory that is given back once the user's processes are dead.

@@ -7,6 +7,7 @@ endian`, payload. The stream is always read, whatever becomes of the reader abov
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import deque
@@ -30,14 +31,16 @@ class Attachment(asyncio.Protocol):
     """What a box says on its stdout, cut into frames, and a way to write to its stdin.
 
     Frames wait in memory until they are read, up to `MAX_BUFFERED` bytes in all; past that, and at anything that is
-    not a frame, the rest is thrown away as it comes and the stream counts as ended (`broken` says why). `complaint`
-    holds the end of what came on stderr, which only a box that cannot start uses.
+    not a frame, the rest is thrown away as it comes and the stream counts as ended (`broken` says why). `newest` is the
+    kind of the frame that came last. `complaint` holds the end of what came on stderr, which only a box that cannot
+    start uses.
     """
 
     def __init__(self) -> None:
         self.complaint = b""
         self.broken: str | None = None
         self.ended = False
+        self.newest = b""
         self._transport: asyncio.Transport | None = None
         self._upgraded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._head: bytearray | None = bytearray()
@@ -74,6 +77,13 @@ class Attachment(asyncio.Protocol):
             self._arrived.clear()
             await self._arrived.wait()
         return self._frames.popleft()
+
+    async def wait_for_end(self, seconds: float) -> None:
+        """Wait until the stream ends, `seconds` at the longest; what still comes is thrown away."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while await self.next_frame() is not None:
+                    pass
 
     def close(self) -> None:
         """Let go of the connection. The box must be dead by now, see above."""
@@ -141,6 +151,7 @@ class Attachment(asyncio.Protocol):
                 self.complaint = (self.complaint + payload)[-_MAX_COMPLAINT:]
         del chunks[:position]
         if self._frames:
+            self.newest = self._frames[-1][0]
             self._arrived.set()
 
     def _refuse(self, why: str) -> None:

@@ -43,6 +43,7 @@ THREADS = 8
 CALL_SECONDS = 8.0
 READY_SECONDS = 20.0
 DEAD_SECONDS = 120.0
+LEAVE_SECONDS = 1.0
 SWEEP_LOOKS = 4
 SWEEP_PAUSE_SECONDS = 0.7
 
@@ -145,6 +146,9 @@ class DockerSandbox:
         if self._destroyed:
             return
         self._destroyed = True
+        if self._attachment.newest == b"Z":
+            # It is about to leave by itself, and a kill would cost the engine one more process.
+            await self._attachment.wait_for_end(LEAVE_SECONDS)
         await self._engine.remove(self.name)
         self._attachment.close()
 
@@ -247,6 +251,7 @@ class DockerEngine:
         if client is None:
             client = APIClient(self._host, version="auto", timeout=int(CALL_SECONDS))
             if self._host.startswith("unix://"):
+                client.trust_env = False  # proxies and .netrc are nothing to a socket of this machine
                 client.mount("http+docker://", _OneConnection(f"http+{self._host}", timeout=int(CALL_SECONDS)))
             self._clients.client = client
         return client

@@ -92,6 +92,20 @@ async def test_an_end_is_told_once_to_whom_it_concerns(tmp_path: Path) -> None:
     assert ends == ["ended"]
 
 
+async def test_an_end_is_waited_for_as_long_as_is_said_and_what_comes_last_is_known(tmp_path: Path) -> None:
+    async with engine(tmp_path, [UPGRADED, chunk(1, told(FRAMES))]) as (address, _):
+        attachment = await attach(address, "box", seconds=5)
+        await attachment.wait_for_end(60)
+        assert attachment.ended
+        assert attachment.newest == b"Z"
+    async with engine(tmp_path, [UPGRADED, chunk(1, told(FRAMES[:2]))], stay=True) as (address, _):
+        attachment = await attach(address, "box", seconds=5)
+        await attachment.wait_for_end(0.2)
+        assert not attachment.ended
+        assert attachment.newest == b"O"
+        attachment.close()
+
+
 async def test_a_frame_that_cannot_be_ends_the_stream(tmp_path: Path) -> None:
     async with engine(tmp_path, [UPGRADED, chunk(1, b"O\xff\xff\xff\xff")], stay=True) as (address, _):
         attachment = await attach(address, "box", seconds=5)

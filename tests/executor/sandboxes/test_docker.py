@@ -4,11 +4,13 @@ import asyncio
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from executor.errors import EngineFailed, ImageMissing, SandboxLost
+from executor.runner import conduct
 from executor.runs import Policy, Run, Verdict
 from executor.sandboxes.attach import attach
 from executor.sandboxes.docker import DockerEngine
@@ -53,6 +55,22 @@ async def test_a_box_is_ready_runs_one_job_and_is_gone(engine: DockerEngine) -> 
     await sandbox.destroy()
     assert not sandbox.alive
     assert boxes(f"sandgate.owner={engine.owner}") == []
+
+
+async def test_a_box_that_has_said_its_last_leaves_by_itself_and_is_not_killed(engine: DockerEngine) -> None:
+    # One that is killed costs the engine a process more; the engine tells of each kill.
+    began = int(time.time())
+    for code in ("1 + 1", "raise ValueError", "while True: pass"):
+        sandbox = await engine.create(POLICY)
+        await conduct(Run(id="exec_1", user="ann", code=code, policy=replace(POLICY, timeout_seconds=0.2)), sandbox)
+        await sandbox.destroy()
+    label = f"label=sandgate.owner={engine.owner}"
+    events = docker(
+        "events", "--since", str(began), "--until", str(int(time.time()) + 1), "--filter", label,
+        "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}",
+    ).splitlines()  # fmt: skip
+    assert events.count("die 0") == 3
+    assert not [event for event in events if event.startswith("kill")]
 
 
 async def test_a_ready_box_can_be_given_other_limits(engine: DockerEngine) -> None:
