@@ -107,13 +107,24 @@ class OutputFile(msgspec.Struct, frozen=True):
     content_base64: str
 
 
+class Skipped(msgspec.Struct, frozen=True):
+    """A file that a pattern matches and that is not returned, and why: it is a link, or no regular file."""
+
+    path: str
+    reason: str
+
+
 class Truncated(msgspec.Struct, frozen=True, omit_defaults=False):
-    """What was left out: bytes of each stream, whether the result was too big, files that were not returned."""
+    """What was left out: bytes of each stream, whether the result was too big, files that were not returned.
+
+    `files` did not fit the caps, `skipped` are never returned whatever the caps.
+    """
 
     stdout: int = 0
     stderr: int = 0
     result: bool = False
     files: list[str] = []
+    skipped: list[Skipped] = []
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from executor.runs import (
+    MAX_STREAM_BYTES,
     MAX_WRITTEN_BYTES,
     Began,
     Display,
@@ -16,6 +17,7 @@ from executor.runs import (
     Part,
     Run,
     Status,
+    Truncated,
     Usage,
     Verdict,
 )
@@ -64,26 +66,39 @@ class Transcript:
             status=status,
             index=index,
             signal="SIGKILL" if lost else None,
-            error={"type": "SIGKILL", "message": _LOST, "line": None, "traceback": None} if lost else None,
+            error={"type": "SIGKILL", "message": _LOST, "line": None, "traceback": ""} if lost else None,
             usage=Usage(wall_ms=wall_ms),
         )
         return self._conclude(verdict)
 
     def finish(self) -> tuple[Part, list[Part] | None]:
-        """Give the run's own part, and in a batch one for each input: all of them, whatever came."""
+        """Give the run's own part, and in a batch one for each input: all of them, whatever came.
+
+        The run's own part of a batch has what was written in all, in the order of the inputs, cut as of any run.
+        """
         inputs = self.run.inputs
         if inputs is None:
             assert self.whole is not None
             return Part(verdict=explain(self.whole, self.run), **self._texts()), None
         last = self.whole or (self.parts[-1].verdict if self.parts else Verdict(status="signal"))
-        missing = Part(verdict=explain(replace_verdict(last, result=msgspec.Raw(b"null"), usage=Usage()), self.run))
+        never_ran = replace_verdict(last, result=msgspec.Raw(b"null"), usage=Usage(), truncated=Truncated())
+        missing = Part(verdict=explain(never_ran, self.run))
         parts = self.parts + [missing] * (len(inputs) - len(self.parts))
         verdict = explain(self.whole, self.run) if self.whole else summarise(parts)
-        return Part(verdict=verdict, **self._texts()), parts
+        return self._joined(verdict), parts
 
     def _texts(self) -> dict[str, str]:
         stdout, stderr = self._written()
         return {"stdout": self._preface[0] + stdout, "stderr": self._preface[1] + stderr}
+
+    def _joined(self, verdict: Verdict) -> Part:
+        """Give the run's own part of a batch: what came before the inputs, of each of them, and after the last."""
+        rest = self._written()
+        stdout, left_out = join([self._preface[0], *(part.stdout for part in self.parts), rest[0]])
+        stderr, left_err = join([self._preface[1], *(part.stderr for part in self.parts), rest[1]])
+        lost = verdict.truncated
+        lost = msgspec.structs.replace(lost, stdout=lost.stdout + left_out, stderr=lost.stderr + left_err)
+        return Part(verdict=replace_verdict(verdict, truncated=lost), stdout=stdout, stderr=stderr)
 
     def _conclude(self, verdict: Verdict) -> Part | None:
         if verdict.index is None or self.run.inputs is None:
@@ -104,6 +119,12 @@ class Transcript:
 _LOST = "The sandbox was ended from outside while the code ran."
 
 
+def join(texts: list[str]) -> tuple[str, int]:
+    """Give the first bytes of texts put together, as many as are kept of one stream, and how many are left out."""
+    data = "".join(texts).encode()
+    return data[:MAX_STREAM_BYTES].decode(errors="ignore"), max(0, len(data) - MAX_STREAM_BYTES)
+
+
 def replace_verdict(verdict: Verdict, **changes: Any) -> Verdict:
     """Give a copy of a verdict with some fields changed."""
     return msgspec.structs.replace(verdict, **changes)
@@ -117,7 +138,7 @@ def explain(verdict: Verdict, run: Run) -> Verdict:
     kept = {
         key: value for key, value in (verdict.error or {}).items() if value and key in ("line", "traceback", "hint")
     }
-    error = {"type": verdict.status, "message": message, "line": None, "traceback": None} | kept
+    error = {"type": verdict.status, "message": message, "line": None, "traceback": ""} | kept
     return replace_verdict(verdict, error=error)
 
 
@@ -141,21 +162,43 @@ def limit_message(status: Status, run: Run) -> str | None:
 
 def summarise(parts: list[Part]) -> Verdict:
     """Give the verdict on a batch: ok if all are, else the first that is not, and what they used together."""
-    failed = [part for part in parts if part.verdict.status != "ok"]
+    failed = [part.verdict for part in parts if part.verdict.status != "ok"]
+    whole = Verdict(status="ok", usage=_total_usage(parts), truncated=_total_truncated(parts))
+    if not failed:
+        return whole
+    first = failed[0]
+    error = first.error or {"type": first.status, "line": None, "traceback": ""}
+    message = f"{len(failed)} of {len(parts)} inputs were not ok, see results."
+    if reason := error.get("message"):
+        message += f" The first: {reason}"
+    return replace_verdict(
+        whole,
+        status=first.status,
+        exit_code=first.exit_code,
+        signal=first.signal,
+        error={**error, "message": message},
+    )
+
+
+def _total_usage(parts: list[Part]) -> Usage:
     usages = [part.verdict.usage for part in parts]
-    usage = Usage(
+    peaks = [usage.memory_peak_mb for usage in usages if usage.memory_peak_mb is not None]
+    return Usage(
         wall_ms=_total([usage.wall_ms for usage in usages]),
         cpu_ms=_total([usage.cpu_ms for usage in usages]),
-        memory_peak_mb=max(
-            (usage.memory_peak_mb for usage in usages if usage.memory_peak_mb is not None), default=None
-        ),
+        memory_peak_mb=max(peaks, default=None),
     )
-    if not failed:
-        return Verdict(status="ok", usage=usage)
-    status = failed[0].verdict.status
-    message = f"{len(failed)} of {len(parts)} inputs were not ok, see results."
-    error = {"type": (failed[0].verdict.error or {}).get("type", status), "message": message}
-    return Verdict(status=status, error=error | {"line": None, "traceback": None}, usage=usage)
+
+
+def _total_truncated(parts: list[Part]) -> Truncated:
+    each = [part.verdict.truncated for part in parts]
+    return Truncated(
+        stdout=sum(truncated.stdout for truncated in each),
+        stderr=sum(truncated.stderr for truncated in each),
+        result=any(truncated.result for truncated in each),
+        files=[path for truncated in each for path in truncated.files],
+        skipped=[file for truncated in each for file in truncated.skipped],
+    )
 
 
 def _total(values: list[float | None]) -> float | None:

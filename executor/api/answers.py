@@ -46,16 +46,12 @@ def answer(outcome: Outcome) -> dict[str, Any]:
     """Give the answer object of a run."""
     body: dict[str, Any] = {"id": outcome.run.id, **describe_part(outcome.whole)}
     verdict = outcome.whole.verdict
-    files = list(verdict.truncated.files)
+    truncated = verdict.truncated
+    body["truncated"] |= {"files": truncated.files} if truncated.files else {}
+    body["truncated"] |= {"skipped": truncated.skipped} if truncated.skipped else {}
     body |= {
         "files": outcome.files,
         "displays": outcome.displays,
-        "truncated": {
-            "stdout": verdict.truncated.stdout,
-            "stderr": verdict.truncated.stderr,
-            "result": verdict.truncated.result,
-            **({"files": files} if files else {}),
-        },
         "usage": usage(verdict) | {"queue_ms": round(outcome.queue_ms, 3)},
         "policy": describe_policy(outcome.run.policy, outcome.runtime),
         "sandbox": {"python": outcome.python, "warm": outcome.warm},
@@ -121,7 +117,7 @@ def _output(part: Part) -> str:
 def _error(verdict: Verdict) -> dict[str, Any] | None:
     if verdict.status == "ok":
         return None
-    error = {"type": verdict.status, "message": "", "line": None, "traceback": None} | (verdict.error or {})
+    error = {"type": verdict.status, "message": "", "line": None, "traceback": ""} | (verdict.error or {})
     if verdict.exit_code is not None and verdict.status == "exit":
         error = {**error, "type": "SystemExit", "exit_code": verdict.exit_code}
     if verdict.signal is not None:

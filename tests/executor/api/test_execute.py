@@ -76,6 +76,7 @@ def test_an_endless_loop_ends_at_its_limit_with_the_output_so_far(executor: Exec
     assert answer["error"]["type"] == "timeout"
     assert "0.8 s" in answer["error"]["message"]
     assert "timeout_seconds" in answer["error"]["message"]
+    assert answer["error"]["traceback"] == ""
     assert answer["usage"]["wall_ms"] >= 780
 
 
@@ -103,12 +104,28 @@ def test_files_go_in_and_come_out(executor: Executor) -> None:
     assert answer["files"] == [{"path": "out.txt", "size": 2, "mime": "text/plain", "content_base64": "SEk="}]
 
 
+def test_a_match_that_is_no_regular_file_is_named_with_the_reason(executor: Executor) -> None:
+    answer = executor.execute("import os\nos.symlink('/etc/passwd', 'stolen.txt')", outputs=["*.txt"])
+    assert answer["files"] == []
+    [skipped] = answer["truncated"]["skipped"]
+    assert skipped["path"] == "stolen.txt"
+    assert skipped["reason"] == "not a regular file"
+
+
 def test_each_input_of_a_batch_has_its_own_result_in_order(executor: Executor) -> None:
     answer = executor.execute("def half(x):\n    print(x)\n    return 10 / x", inputs=[1, 0, 4])
     assert [part["status"] for part in answer["results"]] == ["ok", "error", "ok"]
     assert [part["result"] for part in answer["results"]] == [10, None, 2.5]
     assert [part["stdout"] for part in answer["results"]] == ["1\n", "0\n", "4\n"]
-    assert (answer["success"], answer["status"]) == (False, "error")
+    assert (answer["success"], answer["status"], answer["stdout"]) == (False, "error", "1\n0\n4\n")
+    assert answer["error"] == answer["results"][1]["error"] | {"message": answer["error"]["message"]}
+    assert "1 of 3" in answer["error"]["message"]
+
+
+def test_a_batch_has_the_exit_code_of_the_first_input_that_left(executor: Executor) -> None:
+    answer = executor.execute("import sys\ndef leave(code):\n    sys.exit(code)", inputs=[0, 4, 5])
+    assert [part["status"] for part in answer["results"]] == ["ok", "exit", "exit"]
+    assert (answer["status"], answer["error"]["type"], answer["error"]["exit_code"]) == ("exit", "SystemExit", 4)
 
 
 def test_a_batch_whose_code_does_not_compile_has_an_answer_for_each_input(executor: Executor) -> None:
@@ -222,11 +239,12 @@ def test_a_stream_cuts_no_character_in_two(executor: Executor) -> None:
 
 
 def test_a_streamed_batch_tells_each_result_as_it_comes(executor: Executor) -> None:
-    fields = {"code": "def f(x):\n    return x", "inputs": [1, 2], "stream": True}
+    fields = {"code": "def f(x):\n    print(x)\n    return x", "inputs": [1, 2], "stream": True}
     with executor.client() as client, client.stream("POST", "/execute", json=fields) as answer:
         told = events(answer)
     assert [(data["index"], data["result"]) for name, data, _ in told if name == "result"] == [(0, 1), (1, 2)]
     assert [part["result"] for part in told[-1][1]["results"]] == [1, 2]
+    assert told[-1][1]["stdout"] == "".join(data["text"] for name, data, _ in told if name == "stdout") == "1\n2\n"
 
 
 def test_a_file_of_a_stream_is_announced_and_comes_at_the_end(executor: Executor) -> None:
