@@ -6,11 +6,13 @@ supervisor takes them for no more than the user's own word.
 
 from __future__ import annotations
 
+import _io
 import atexit
 import gc
 import io
 import math
 import os
+import stat
 import struct
 import sys
 from types import ModuleType
@@ -32,8 +34,10 @@ globals()["__builtins__"] = BUILTINS
 _write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os.open, os.dup2, os.close
 _run_exit_handlers = atexit._run_exitfuncs
 _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
-_collect = gc.collect
+_collect, _tracked_objects, _frames_of_threads = gc.collect, gc.get_objects, sys._current_frames
 _modules = sys.modules
+_AnyFile = _io._IOBase
+_status_of, _file_type, _REGULAR = os.fstat, stat.S_IFMT, stat.S_IFREG
 _HEAD = struct.Struct(">cI")
 _DEPTH = sys.getrecursionlimit()
 _hidden: list[ModuleType] = []
@@ -209,11 +213,16 @@ class Session:
         _exit(code)
 
     def _wind_down(self) -> None:
-        for step in (_join_threads, _run_exit_handlers, self.namespace.clear, _collect, _flush):
+        for step in (_join_threads, _run_exit_handlers, _flush_files, self._clear, _collect, _flush):
             try:
                 step()
             except BaseException as error:
                 print_exception(error)
+
+    def _clear(self) -> None:
+        # A daemon thread goes on with what it was doing until the process ends.
+        if not _other_threads():
+            self.namespace.clear()
 
 
 def _describe_exit(error: SystemExit, lines: list[str]) -> dict[str, Any]:
@@ -247,6 +256,30 @@ def _join_threads() -> None:
     threading = _modules.get("threading")
     if threading is not None:
         threading._shutdown()
+
+
+def _other_threads() -> bool:
+    return len(_frames_of_threads()) > 1
+
+
+def _flush_files() -> None:
+    """Write out what open files hold back: one that outlives the namespace would lose it.
+
+    What is not a regular file is left to itself while another thread lives, which may hold its lock for ever.
+    """
+    only_regular = _other_threads()
+    for thing in _tracked_objects():
+        # Not `isinstance`: that would ask the user's objects.
+        if issubclass(type(thing), _AnyFile):
+            try:
+                if not thing.closed and (not only_regular or _is_regular(thing.fileno())):
+                    thing.flush()
+            except BaseException:
+                continue
+
+
+def _is_regular(descriptor: int) -> bool:
+    return _file_type(_status_of(descriptor).st_mode) == _REGULAR
 
 
 def _flush() -> None:

@@ -238,6 +238,78 @@ ended.set()
     assert told.files[0]["size"] == 7
 
 
+HELD = {
+    "a module": "import math; math.held = held",
+    "a class": "class Holder: pass\nHolder.held = held",
+    "a ring": "ring = [held]; ring.append(ring); del ring",
+    "stdout": """
+import sys
+class Tee:
+    def __init__(self, *streams): self.streams = streams
+    def write(self, text): return [stream.write(text) for stream in self.streams][-1]
+    def flush(self): pass
+sys.stdout = Tee(sys.stdout, held)
+""",
+    "a function that fails": "def hold(held): 1 / 0\nimport sys\ntry: hold(held)\nexcept Exception as e: sys.kept = e",
+    "a daemon": "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+}
+ENDS = {"the end": "", "an exception": "1 / 0", "sys.exit": "import sys; sys.exit(3)"}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("holder", HELD)
+def test_a_file_that_is_still_open_at_the_end_holds_what_was_written(boxes: Boxes, holder: str, end: str) -> None:
+    code = f"held = open('left.txt', 'w'); held.write('written')\n{HELD[holder]}\ndel held\n{ENDS[end]}"
+    told = boxes.run(code, outputs=["left.txt"])
+    assert told.files[0]["size"] == 7, told.verdict
+
+
+def test_a_file_that_is_still_open_in_a_forked_copy_holds_what_was_written(boxes: Boxes) -> None:
+    code = (
+        "import math, os\nif os.fork():\n os.wait()\nelse:\n math.held = open('left', 'w'); math.held.write('written')"
+    )
+    assert boxes.run(code, outputs=["left"]).files[0]["size"] == 7
+
+
+def test_an_open_file_that_cannot_be_written_out_holds_nothing_up(boxes: Boxes) -> None:
+    code = """
+import io, math, os, threading, time
+class Odd(io.RawIOBase):
+    @property
+    def closed(self): raise KeyboardInterrupt
+reader, writer = os.pipe()
+full = open(writer, "wb")
+threading.Thread(target=lambda: full.write(bytes(1 << 20)), daemon=True).start()
+broken = os.pipe()
+unread = open(broken[1], "w"); unread.write("x"); os.close(broken[0])
+math.held = Odd(), full, unread
+while not threading.active_count() == 2: time.sleep(0.01)
+time.sleep(0.1)
+"done"
+"""
+    told = boxes.run(code)
+    assert (told.status, told.result, told.stderr) == ("ok", "done", "")
+
+
+def test_a_daemon_thread_is_not_disturbed_by_the_end(boxes: Boxes) -> None:
+    code = """
+import sys, threading, time
+class Slow:
+    def __del__(self): time.sleep(0.2)
+class Counter:
+    number = 0
+counter = Counter()
+def count():
+    while True: counter.number += 1
+threading.Thread(target=count, daemon=True).start()
+sys.slow = [Slow()]; sys.slow.append(sys.slow); del sys.slow
+while counter.number < 1000: time.sleep(0.001)
+"done"
+"""
+    told = boxes.run(code)
+    assert (told.status, told.result, told.stderr) == ("ok", "done", "")
+
+
 def test_a_thread_that_never_ends_is_a_timeout(boxes: Boxes) -> None:
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nprint('end')"
 
