@@ -12,17 +12,18 @@ from executor.admission import Admission
 from executor.api import execute, health, metrics
 from executor.api.errors import install_errors
 from executor.api.guard import install_guard
-from executor.api.requests import Bounds
+from executor.api.requests import MAX_INPUTS, Bounds
 from executor.api.services import App, Context, Services
 from executor.meters import Meters
 from executor.pool import AGE_SECONDS, Pool
 from executor.readiness import Readiness
-from executor.runner import BATCH_TIMES, Runner
+from executor.runner import Runner
 from executor.runs import Policy
 from executor.sandboxes.base import Engine
 from executor.sandboxes.docker import DockerEngine
 from executor.sandboxes.ownership import claim_owner
 from executor.settings import Settings
+from executor.watch import batch_seconds
 
 DRAIN_SECONDS = 30.0
 CLOSE_SECONDS = 12.0
@@ -32,7 +33,7 @@ MARGIN_SECONDS = 120.0
 def create_app(settings: Settings) -> App:
     """Build the executor: its engine and pools begin their work when the server starts, and end it when it stops."""
     app: App = Sanic("executor", config=Config(), ctx=Context(), configure_logging=False)
-    longest = _longest_run(settings)
+    longest = batch_seconds(MAX_INPUTS, settings.max_timeout_seconds)
     app.config.update(
         {
             "REQUEST_MAX_SIZE": settings.max_request_bytes,
@@ -120,7 +121,3 @@ def default_policies(settings: Settings) -> dict[str, Policy]:
         )
         for name, reference in settings.images.items()
     }
-
-
-def _longest_run(settings: Settings) -> float:
-    return max(60.0, BATCH_TIMES * settings.max_timeout_seconds)

@@ -26,11 +26,11 @@ from executor.runs import (
 )
 from executor.sandboxes.base import Sandbox
 from executor.transcript import Transcript
-from executor.watch import BATCH_MARGIN_SECONDS, GRACE_SECONDS, LAST_WORDS_SECONDS, Watch
+from executor.watch import BATCH_MARGIN_SECONDS, GRACE_SECONDS, LAST_WORDS_SECONDS, Watch, batch_seconds
 
 log = logging.getLogger("executor.runner")
 
-BATCH_TIMES = 10
+LONGEST_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +183,11 @@ async def conduct(
     Raises `SandboxLost` if the box ends before the code begins. The caller destroys the box.
     """
     limit = run.policy.timeout_seconds
-    batch = run.inputs is not None
-    watch = Watch(
-        sandbox,
-        limit=limit + (BATCH_MARGIN_SECONDS if batch else 0.0),
-        total=max(BATCH_TIMES * limit, 60.0) if batch else 86400.0,
-    )
+    if run.inputs is None:
+        watch = Watch(sandbox, limit=limit, total=LONGEST_SECONDS)
+    else:
+        total = batch_seconds(len(run.inputs), limit)
+        watch = Watch(sandbox, limit=limit + BATCH_MARGIN_SECONDS, total=total)
     if active is not None:
         active.interrupt = watch.stop
     transcript = Transcript(run)

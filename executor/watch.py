@@ -13,13 +13,21 @@ LAST_WORDS_SECONDS = 2.0
 BATCH_MARGIN_SECONDS = 0.5
 
 
+def batch_seconds(inputs: int, limit: float) -> float:
+    """Give the time for a batch as a whole: for loading and for each input its full limit, and a margin for each.
+
+    A batch whose inputs keep their limits never gets there. It bounds a supervisor that hangs or lags, nothing else.
+    """
+    return BEGIN_SECONDS + (inputs + 1) * (limit + BATCH_MARGIN_SECONDS)
+
+
 class Watch:
     """Stops the code of one box in time: asks the supervisor first, kills the box if it stays silent.
 
     Three deadlines follow one another: `limit` seconds from each beginning of the code, then the supervisor has
     `GRACE_SECONDS` of silence (`REPORT_SECONDS` in all) to report, then the box is killed and has
-    `LAST_WORDS_SECONDS` until its stream is cut. `total` seconds bound everything, for batches. `reason` says why
-    the code was stopped, `lost` that the box did not even begin.
+    `LAST_WORDS_SECONDS` until its stream is cut. `total` seconds bound everything, for batches: see `batch_seconds`.
+    `reason` says why the code was stopped, `lost` that the box did not even begin.
     """
 
     def __init__(self, sandbox: Sandbox, *, limit: float, total: float) -> None:

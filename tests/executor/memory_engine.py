@@ -11,7 +11,10 @@ from executor.sandboxes.base import EngineReport
 
 
 class MemoryBox:
-    """A box that answers every job with `ok` and its own name, unless it is told to be lost."""
+    """A box that answers every job with `ok` and its own name, unless it is told to be lost.
+
+    `pace` is the seconds before each thing that it tells.
+    """
 
     def __init__(self, name: str, policy: Policy) -> None:
         self.name = name
@@ -21,6 +24,7 @@ class MemoryBox:
         self.alive = True
         self.destroyed = False
         self.loses_its_job = False
+        self.pace = 0.0
         self._events: list[Event] = []
         self._on_death: Callable[[], None] | None = None
 
@@ -36,16 +40,22 @@ class MemoryBox:
         self.policy = policy
 
     def give(self, run: Run) -> None:
-        if not self.loses_its_job:
-            self._events = [Began(), Verdict(status="ok", result=msgspec.Raw(b'"%s"' % self.name.encode())), Ended()]
+        if self.loses_its_job:
+            return
+        result = msgspec.Raw(b'"%s"' % self.name.encode())
+        for index in (None,) if run.inputs is None else range(len(run.inputs)):
+            self._events += [Began(index), Verdict(status="ok", index=index, result=result)]
+        self._events.append(Ended())
 
     async def next_event(self) -> Event:
+        await asyncio.sleep(self.pace)
         return self._events.pop(0) if self._events else Ended(broken=True)
 
     def stop(self, reason: StopReason) -> None:
         del reason
 
     async def kill(self) -> None:
+        self._events.clear()
         self.die()
 
     def hang_up(self) -> None:
