@@ -9,7 +9,7 @@ must not be mixed up:
   counted), `verdicts` (what that comes to), `workdir` and `patterns` (files in and out);
 - the user's side, in a child, where everything may be tampered with: `session` (the process from its first step to its
   end), `program` (compile, load, call), `arguments` (the input and the entry function), `results` (the value as JSON,
-  repr, displays), `failures` (the exception).
+  repr, displays), `failures` (the exception), `randomness` (the numbers that a batch's inputs draw).
 
 Every box imports all this anew and holds it while it waits, so what is costly and not needed is left out. `typing` is
 for the type checker alone, and records are plain classes: with it and its NamedTuple the import would take 2 ms more.

@@ -28,6 +28,7 @@ from executor.runtime.processes import (
     start_child,
     take_streams,
 )
+from executor.runtime.randomness import Seeding
 from executor.runtime.session import Session, enter, hand_over, open_stdin, own_modules, refuse_stdin, set_cpu_count
 from executor.runtime.verdicts import Seen
 from executor.runtime.watch import LOADED, Box, Caps, Watch, watch
@@ -175,17 +176,14 @@ class Loaded(Session):
 
     def serve(self) -> NoReturn:
         """Load the program, then fork a copy for each order that comes."""
-        import random
-
         # A copy collects its garbage at its end; what is ours is not to be looked at, and so copied, for that.
         gc.collect()
         gc.freeze()
-        fresh = random.getstate()
+        seeding = Seeding()
         ended = self.attempt(self._load)
         if ended[0]["status"] != "ok" or self.left:
             self.finish(ended)
-        # The random module starts anew in each fork; a program that has chosen its seed keeps it.
-        state = random.getstate()
+        seeding.settle()
         refuse_stdin()
         sys.stdin = open_stdin()
         hand_over(LOADED, CALLED if self._calls else b"")
@@ -197,10 +195,10 @@ class Loaded(Session):
                 _exit(0)
             stdout, stderr, result, *stdin = descriptors
             ends = Ends(stdin[0] if stdin else None, stdout, stderr, result)
+            seeding.prepare_copy()
             if _fork_copy(control):
                 control.close()
-                if state != fresh:
-                    random.setstate(state)
+                seeding.enter_copy()
                 self._run_copy(int(message), ends)
             ends.close()
 

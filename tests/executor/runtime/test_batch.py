@@ -136,12 +136,25 @@ def test_a_stop_ends_the_rest_of_the_batch(boxes: Boxes) -> None:
     assert statuses(told)[1:] == ["cancelled", "cancelled"]
 
 
-def test_a_chosen_seed_holds_for_each_input_and_none_is_shared(boxes: Boxes) -> None:
-    code = "import random\ndef f(a): return random.random()"
-    one, two = results(boxes.run(code, inputs=[1, 2]))
+@pytest.mark.parametrize("loading", ["", "random.random()", "random.seed()", "random.seed(7); random.seed(None)"])
+def test_inputs_draw_different_random_numbers(boxes: Boxes, loading: str) -> None:
+    one, two = results(boxes.run(f"import random\n{loading}\ndef f(a): return random.random()", inputs=[1, 2]))
     assert one != two
-    seeded = code.replace("\n", "; random.seed(7)\n", 1)
-    assert results(boxes.run(seeded, inputs=[1, 2])) == [random.Random(7).random()] * 2
+
+
+@pytest.mark.parametrize(
+    "loading",
+    [
+        "random.seed(7)",
+        "from random import seed; seed(7)",
+        "random.seed(a=7)",
+        "random.setstate(random.Random(7).getstate())",
+        "random.seed(8); random.random(); random.seed(7)",
+    ],
+)
+def test_a_chosen_seed_holds_for_each_input(boxes: Boxes, loading: str) -> None:
+    code = f"import random\n{loading}\ndef f(a): return random.random()"
+    assert results(boxes.run(code, inputs=[1, 2])) == [random.Random(7).random()] * 2
 
 
 def test_an_empty_batch_ends(boxes: Boxes) -> None:

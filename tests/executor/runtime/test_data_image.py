@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks.box import BASE, IMAGES, Boxes, policy_of, run_in_box
+from tests.attacks.box import BASE, IMAGES, Box, Boxes, policy_of, run_in_box
 from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.docker
@@ -29,6 +29,46 @@ all(close)
 """
     told = boxes.run(code, timeout_seconds=PATIENCE)
     assert (told.status, told.result) == ("ok", True)
+
+
+def drawn_in_a_batch(boxes: Boxes, loading: str) -> list[float]:
+    code = f"import numpy as np\n{loading}\ndef f(a): return float(np.random.random())"
+    told = boxes.run(code, inputs=[1, 2], timeout_seconds=PATIENCE)
+    return [verdict["result"] for verdict in told.verdicts]
+
+
+@pytest.mark.parametrize("loading", ["", "np.random.random()", "np.random.seed()"])
+def test_inputs_draw_different_numbers_of_numpy(boxes: Boxes, loading: str) -> None:
+    one, two = drawn_in_a_batch(boxes, loading)
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    "loading",
+    [
+        "np.random.seed(7)",
+        "np.random.set_state(np.random.RandomState(7).get_state())",
+        "from numpy.random import *; seed(7)",
+    ],
+)
+def test_a_chosen_seed_of_numpy_holds_for_each_input(boxes: Boxes, loading: str) -> None:
+    one, two = drawn_in_a_batch(boxes, loading)
+    assert one == two
+
+
+@pytest.mark.parametrize(("loading", "same"), [("", False), ("np.random.seed(7)", True)])
+def test_numpy_that_the_program_imports_itself_is_seeded_alike(loading: str, same: bool) -> None:
+    box = Box(DATA, environment={"SANDBOX_PREIMPORT": ""})
+    try:
+        told = box.run(
+            f"import numpy as np\n{loading}\ndef f(a): return float(np.random.random())",
+            inputs=[1, 2],
+            timeout_seconds=PATIENCE,
+        )
+    finally:
+        box.remove()
+    one, two = (verdict["result"] for verdict in told.verdicts)
+    assert (one == two) is same
 
 
 def test_more_cpus_mean_more_threads() -> None:
