@@ -2,8 +2,10 @@
 
 import base64
 import binascii
-import math
-from collections.abc import Callable, Mapping
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ LEAST_CPUS = 0.1
 T = TypeVar("T")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = b"null"
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +42,15 @@ class Bounds:
 
 
 class _Complaint(Exception):
-    """What is wrong with a field; `path` leads on from the field's name."""
+    """What is wrong with a value: with itself, or with what is in it, each with the path that leads there."""
 
-    def __init__(self, message: str, path: str = "") -> None:
+    def __init__(self, message: str = "", *, inside: Sequence[Detail] = ()) -> None:
         super().__init__(message)
-        self.message = message
-        self.path = path
+        self._details = inside or [Detail("", message)]
+
+    def at(self, path: str) -> list[Detail]:
+        """Give the details of a value that stands at `path`."""
+        return [Detail(path + detail.field, detail.message) for detail in self._details]
 
 
 class _Body:
@@ -64,7 +70,7 @@ class _Body:
         try:
             return check(self.fields[name])
         except _Complaint as complaint:
-            self.details.append(Detail(name + complaint.path, complaint.message))
+            self.details += complaint.at(name)
         return None
 
 
@@ -130,21 +136,51 @@ FIELDS = frozenset(
 
 def _decode(body: bytes) -> dict[str, msgspec.Raw]:
     try:
-        body.decode()  # raw fields are passed on as they are, so what is not UTF-8 has to be found here
-        return _fields.decode(body)
+        text = body.decode()  # raw fields are passed on as they are, so what is not UTF-8 has to be found here
+        return _decode_halves(text) if _HALF_PAIR.search(body) else _fields.decode(body)
     except msgspec.ValidationError:
         raise InvalidRequest("The body must be a JSON object.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise InvalidJson(f"The body is not valid JSON: {error}.") from None
     except RecursionError:
         raise InvalidJson("The body is nested too deeply.") from None
 
 
+def _decode_halves(text: str) -> dict[str, msgspec.Raw]:
+    """Decode a body that may have half of a surrogate pair in it: that is JSON, but to msgspec it is an error.
+
+    Raises what `_fields.decode` raises, or `ValueError`.
+    """
+    try:
+        return _fields.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        fields = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(fields, dict):
+        raise msgspec.ValidationError
+    return {name.encode(errors="replace").decode(): _encode(value) for name, value in fields.items()}
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _encode(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode())
+
+
 def _value(raw: msgspec.Raw, kind: type[T], expected: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.ValidationError, RecursionError):
         raise _Complaint(f"must be {expected}") from None
+    except msgspec.DecodeError:
+        raise _Complaint(_HALF) from None
+
+
+_HALF = "must not hold half of a surrogate pair: that is no character"
+_TOO_DEEP = "must not be nested too deeply"
 
 
 def _text(raw: msgspec.Raw) -> str:
@@ -173,36 +209,82 @@ def _entrypoint(raw: msgspec.Raw) -> str:
 
 def _input(body: _Body) -> msgspec.Raw | None:
     raw = body.fields.get("input")
-    return None if raw is None else _checked("input", raw, body)
-
-
-def _checked(path: str, raw: msgspec.Raw, body: _Body) -> msgspec.Raw:
-    """Make sure that a value passed on as it is can be read in the box."""
+    if raw is None:
+        return None
     try:
-        msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        body.details.append(Detail(path, "must be JSON that is not nested too deeply"))
-    return raw.copy()
+        return _readable(raw)
+    except _Complaint as complaint:
+        body.details += complaint.at("input")
+    return None
 
 
 def _inputs(raw: msgspec.Raw) -> list[msgspec.Raw]:
-    values = _value(raw, list[msgspec.Raw], "a list")
-    if not values:
-        raise _Complaint("must not be empty")
+    values = _list(raw)
     if len(values) > MAX_INPUTS:
         raise _Complaint(f"must have at most {MAX_INPUTS} values")
+    return _each(values, _readable)
+
+
+def _list(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise _Complaint("must be a list") from None
+    except (msgspec.DecodeError, RecursionError):
+        return _list_as_python(raw)
+
+
+def _list_as_python(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return [_encode(value) for value in json.loads(bytes(raw))]
+    except RecursionError:
+        raise _Complaint(_TOO_DEEP) from None
+
+
+def _readable(raw: msgspec.Raw) -> msgspec.Raw:
+    """Make sure that a value passed on as it is can be read in the box, as Python's json reads; gives a copy."""
+    try:
+        _read_as_python(raw)
+    except ValueError:  # what is JSON by now can only be too long a number for Python
+        raise _Complaint(f"must not hold an integer of more than {sys.get_int_max_str_digits()} digits") from None
+    except RecursionError:
+        raise _Complaint(_TOO_DEEP) from None
+    return raw.copy()
+
+
+def _read_as_python(raw: msgspec.Raw) -> None:
+    try:
+        msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # it is quicker, but refuses some of what Python takes, such as 1e999
+        json.loads(bytes(raw))
+
+
+def _each(values: Iterable[msgspec.Raw], check: Callable[[msgspec.Raw], T]) -> list[T]:
+    read, wrong = _sift(values, check)
+    if wrong:
+        raise _Complaint(inside=wrong)
+    return list(read.values())
+
+
+def _sift(values: Iterable[msgspec.Raw], check: Callable[[msgspec.Raw], T]) -> tuple[dict[int, T], list[Detail]]:
+    """Check each value of a list: give those that are right by their index, and what is wrong with the others."""
+    read: dict[int, T] = {}
+    wrong: list[Detail] = []
     for index, value in enumerate(values):
         try:
-            msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            raise _Complaint("must be JSON that is not nested too deeply", f"[{index}]") from None
-    return [value.copy() for value in values]
+            read[index] = check(value)
+        except _Complaint as complaint:
+            wrong += complaint.at(f"[{index}]")
+    return read, wrong
 
 
 def _number(least: float, most: float) -> Callable[[msgspec.Raw], float]:
     def check(raw: msgspec.Raw) -> float:
-        value = _value(raw, float, "a number")
-        if not math.isfinite(value) or not least <= value <= most:
+        text = bytes(raw)
+        if text[0] not in b"-0123456789":
+            raise _Complaint("must be a number")
+        value = float(text)
+        if not least <= value <= most:
             raise _Complaint(f"must be from {least:g} to {most:g}")
         return value
 
@@ -210,11 +292,13 @@ def _number(least: float, most: float) -> Callable[[msgspec.Raw], float]:
 
 
 def _whole(least: int, most: int) -> Callable[[msgspec.Raw], int]:
+    number = _number(least, most)
+
     def check(raw: msgspec.Raw) -> int:
-        value = _value(raw, int, "a whole number")
-        if not least <= value <= most:
-            raise _Complaint(f"must be from {least} to {most}")
-        return value
+        value = number(raw)
+        if not value.is_integer():
+            raise _Complaint("must be a whole number")
+        return int(value)
 
     return check
 
@@ -241,59 +325,56 @@ def _outputs(raw: msgspec.Raw) -> list[str]:
     patterns = _value(raw, list[msgspec.Raw], "a list of patterns")
     if len(patterns) > MAX_PATTERNS:
         raise _Complaint(f"must have at most {MAX_PATTERNS} patterns")
-    read: list[str] = []
-    for index, pattern in enumerate(patterns):
-        try:
-            read.append(_relative(_text(pattern)))
-        except _Complaint as complaint:
-            raise _Complaint(complaint.message, f"[{index}]") from None
-    return read
+    return _each(patterns, _path)
 
 
 def _files(raw: msgspec.Raw) -> list[InputFile]:
     entries = _value(raw, list[msgspec.Raw], "a list of files")
     if len(entries) > MAX_FILES:
         raise _Complaint(f"must have at most {MAX_FILES} files")
-    read: list[InputFile] = []
-    for index, entry in enumerate(entries):
-        try:
-            read.append(_file(entry))
-        except _Complaint as complaint:
-            raise _Complaint(complaint.message, f"[{index}]{complaint.path}") from None
-    _refuse_clashes([file.path for file in read])
-    return read
+    files, wrong = _sift(entries, _file)
+    wrong += _clashes({index: file.path for index, file in files.items()})
+    if wrong:
+        raise _Complaint(inside=wrong)
+    return list(files.values())
 
 
 def _file(raw: msgspec.Raw) -> InputFile:
     fields = _value(raw, dict[str, msgspec.Raw], "an object with path and content or content_base64")
-    for name in fields:
-        if name not in ("path", "content", "content_base64"):
-            raise _Complaint("is not a field of a file", f".{name}")
+    checks = {"path": _path, "content": _plain, "content_base64": _base64}
+    wrong = [Detail(f".{name}", "is not a field of a file") for name in fields if name not in checks]
     given = {name: value for name, value in fields.items() if bytes(value) != _NULL}
     if "path" not in given:
-        raise _Complaint("is required", ".path")
+        wrong.append(Detail(".path", "is required"))
     if ("content" in given) == ("content_base64" in given):
-        raise _Complaint("must have either content or content_base64")
-    try:
-        path = _relative(_text(given["path"]))
-    except _Complaint as complaint:
-        raise _Complaint(complaint.message, ".path") from None
-    name = "content" if "content" in given else "content_base64"
-    try:
-        return InputFile(path=path, content_base64=_content(name, given[name]))
-    except _Complaint as complaint:
-        raise _Complaint(complaint.message, f".{name}") from None
+        wrong.append(Detail("", "must have either content or content_base64"))
+    read: dict[str, str] = {}
+    for name, check in checks.items():
+        try:
+            if name in given:
+                read[name] = check(given[name])
+        except _Complaint as complaint:
+            wrong += complaint.at(f".{name}")
+    if wrong:
+        raise _Complaint(inside=wrong)
+    return InputFile(path=read.pop("path"), content_base64=read.popitem()[1])
 
 
-def _content(name: str, raw: msgspec.Raw) -> str:
+def _plain(raw: msgspec.Raw) -> str:
+    return base64.b64encode(_text(raw).encode()).decode()
+
+
+def _base64(raw: msgspec.Raw) -> str:
     text = _text(raw)
-    if name == "content":
-        return base64.b64encode(text.encode()).decode()
     try:
         base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise _Complaint("must be base64") from None
     return text
+
+
+def _path(raw: msgspec.Raw) -> str:
+    return _relative(_text(raw))
 
 
 def _relative(path: str) -> str:
@@ -316,13 +397,16 @@ def _relative(path: str) -> str:
     return "/".join(parts)
 
 
-def _refuse_clashes(paths: list[str]) -> None:
+def _clashes(paths: Mapping[int, str]) -> list[Detail]:
+    """Say which files cannot be there together with another one."""
+    wrong: list[Detail] = []
     seen: set[str] = set()
-    for index, path in enumerate(paths):
+    for index, path in paths.items():
         if path in seen:
-            raise _Complaint("is there twice", f"[{index}].path")
+            wrong.append(Detail(f"[{index}].path", "is there twice"))
         seen.add(path)
-    for index, path in enumerate(paths):
+    for index, path in paths.items():
         parts = path.split("/")
         if any("/".join(parts[:count]) in seen for count in range(1, len(parts))):
-            raise _Complaint("lies in what is a file as well", f"[{index}].path")
+            wrong.append(Detail(f"[{index}].path", "lies in what is a file as well"))
+    return wrong

@@ -134,6 +134,21 @@ def test_a_batch_whose_code_does_not_compile_has_an_answer_for_each_input(execut
     assert [part["status"] for part in answer["results"]] == ["syntax_error"] * 2
 
 
+def test_a_batch_without_inputs_is_ok_and_has_no_results(executor: Executor) -> None:
+    answer = executor.execute("def f(x):\n    return x", inputs=[])
+    assert (answer["success"], answer["status"], answer["results"]) == (True, "ok", [])
+
+
+def test_numbers_and_texts_that_only_python_reads_arrive_as_it_reads_them(executor: Executor) -> None:
+    code = b"def f(x):\\n    return [repr(each) for each in x]"
+    for form in (b'"input": %s', b'"inputs": [%s]'):
+        job = b'{"code": "%s", %s}' % (code, form % b'{"x": ["\\ud800", 1e999]}')
+        with executor.client() as client:
+            answer = client.post("/execute", content=job, headers={"content-type": "application/json"}).json()
+        told = answer.get("results", [answer])[0]
+        assert told["result"] == [r"'\ud800'", "inf"]
+
+
 def test_one_slow_input_of_a_batch_does_not_end_the_others(executor: Executor) -> None:
     answer = executor.execute(
         "import time\ndef nap(x):\n    time.sleep(x)\n    return x", inputs=[0, 30, 0], timeout_seconds=1

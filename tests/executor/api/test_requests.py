@@ -49,7 +49,7 @@ def test_code_alone_runs_under_the_default_policy() -> None:
 
 def test_all_bad_fields_are_named_at_once() -> None:
     body = b'{"code": 1, "timeout_seconds": "5", "colour": "red", "memory_mb": 5000, "files": [{"path": "/etc/x"}]}'
-    assert set(complaints(body)) == {"code", "timeout_seconds", "colour", "memory_mb", "files[0]"}
+    assert set(complaints(body)) == {"code", "timeout_seconds", "colour", "memory_mb", "files[0]", "files[0].path"}
 
 
 def test_null_equals_absent_but_for_input() -> None:
@@ -66,6 +66,42 @@ def test_input_goes_through_unchanged() -> None:
     given = read(b'{"code": "1", "input": ' + text + b"}").input
     assert given is not None
     assert bytes(given) == text
+
+
+@pytest.mark.parametrize("text", [b"1e999", b"[-1e999]", b'"\\ud800"', b'{"\\udfff": ["\\ud83d\\ude00\\ud83d"]}'])
+def test_what_python_reads_as_json_is_taken(text: bytes) -> None:
+    run = read(b'{"code": "1", "input": ' + text + b"}")
+    assert json.loads(bytes(run.input or b"")) == json.loads(text)
+    run = read(b'{"code": "1", "inputs": [1, ' + text + b"]}")
+    assert [json.loads(bytes(value)) for value in run.inputs or ()] == [1, json.loads(text)]
+
+
+def test_an_integer_too_long_for_python_is_named_as_that() -> None:
+    long = b"9" * 5000
+    assert "4300 digits" in complaints(b'{"code": "1", "input": {"a": ' + long + b"}}")["input"]
+    assert "4300 digits" in complaints(b'{"code": "1", "inputs": [1, ' + long + b"]}")["inputs[1]"]
+    assert complaints(b'{"code": "1", "memory_mb": ' + long + b"}") == {"memory_mb": "must be from 32 to 1024"}
+
+
+@pytest.mark.parametrize("field", ["code", "stdin", "entrypoint", "image", "files", "outputs"])
+def test_half_a_surrogate_pair_where_text_is_wanted_is_named_as_that(field: str) -> None:
+    value: Any = (
+        [{"path": "x", "content": "\ud800"}] if field == "files" else ["\ud800"] if field == "outputs" else "\ud800"
+    )
+    [(name, message)] = complaints(json.dumps({"code": "1", field: value}).encode()).items()
+    assert name.startswith(field)
+    assert "surrogate" in message
+
+
+def test_the_name_of_an_unknown_field_can_be_answered_whatever_it_holds() -> None:
+    [name] = complaints(b'{"code": "1", "\\ud800": 1}')
+    assert name.encode()
+
+
+@pytest.mark.parametrize("rest", [b"", b", NaN", b", 1"])
+def test_half_a_surrogate_pair_makes_nothing_json_that_is_none(rest: bytes) -> None:
+    with pytest.raises(InvalidJson):
+        read(b'{"code": "1", "input": ["\\ud800"' + rest + (b"]" if rest == b", NaN" else b""))
 
 
 def test_input_and_inputs_exclude_each_other() -> None:
@@ -102,13 +138,37 @@ def test_a_time_limit_that_is_no_number_of_json_is_refused(text: bytes) -> None:
         ("stream", 1),
         ("entrypoint", ""),
         ("stdin", 5),
-        ("inputs", []),
         ("inputs", {}),
         ("outputs", "*.png"),
     ],
 )
 def test_a_bad_field_is_named(name: str, value: Any) -> None:
     assert refused_fields(**{name: value}) == [name]
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    run = read(b'{"code": "1", "memory_mb": 64.0}')
+    assert (run.policy.memory_mb, type(run.policy.memory_mb)) == (64, int)
+
+
+def test_a_batch_may_have_no_inputs() -> None:
+    assert read_fields(inputs=[]).inputs == []
+
+
+def test_every_bad_entry_of_a_list_is_named() -> None:
+    files = [{"path": "../x", "content": 1, "mode": 7}, {"path": "a", "content": ""}, {}, {"path": "a", "content": ""}]
+    assert set(refused_fields(files=files)) == {
+        "files[0].path",
+        "files[0].content",
+        "files[0].mode",
+        "files[2]",
+        "files[2].path",
+        "files[3].path",
+    }
+    assert refused_fields(outputs=["/a", "ok", 5]) == ["outputs[0]", "outputs[2]"]
+    long = b"9" * 5000
+    body = b'{"code": "1", "inputs": [%s, 1, %s]}' % (long, long)
+    assert list(complaints(body)) == ["inputs[0]", "inputs[2]"]
 
 
 def test_code_of_the_largest_size_is_taken() -> None:
