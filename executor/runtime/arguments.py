@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 _UNUSUAL = 0x04 | 0x08  # CO_VARARGS, CO_VARKEYWORDS
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_BLOCKS = (ast.If, ast.Try, ast.With)
+_BLOCKS = frozenset({
+    ast.If, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.While, ast.Match,
+    ast.ExceptHandler, ast.match_case,
+})  # fmt: skip
+_SEQUENCES = (ast.Tuple, ast.List)
 NO_INPUT = object()
 
 
@@ -21,38 +25,67 @@ class BadInput(Exception):
     """There is no such function, or the input does not fit it; the message is for the caller."""
 
 
-def top_level_functions(tree: ast.Module) -> list[str]:
-    """Name the functions that a module defines at its top level, also under `if`, `try` and `with`, in order."""
-    return list(dict.fromkeys(_functions(tree.body)))
+def entry_functions(tree: ast.Module) -> list[str]:
+    """Name what may be the entry function: the functions of the top level, in order, and `main` however it is bound.
 
-
-def _functions(body: list[ast.stmt]) -> Iterator[str]:
-    for statement in body:
+    The top level goes on within `if`, `try`, `with`, loops and `match`.
+    """
+    names: dict[str, None] = {}
+    for statement in _statements(tree.body):
         if isinstance(statement, _FUNCTIONS):
-            yield statement.name
-        elif isinstance(statement, _BLOCKS):
-            yield from _functions(statement.body)
-            yield from _functions(getattr(statement, "orelse", []))
-            for handler in getattr(statement, "handlers", []):
-                yield from _functions(handler.body)
-            yield from _functions(getattr(statement, "finalbody", []))
+            names[statement.name] = None
+        elif "main" not in names and "main" in _bound_names(statement):
+            names["main"] = None
+    return list(names)
+
+
+def imports_all(tree: ast.Module) -> bool:
+    """Whether names are imported that only running the code can tell: `from module import *`."""
+    return any(
+        isinstance(statement, ast.ImportFrom) and statement.names[0].name == "*" for statement in _statements(tree.body)
+    )
+
+
+def _statements(body: list[Any]) -> Iterator[ast.AST]:
+    for statement in body:
+        yield statement
+        if type(statement) in _BLOCKS:
+            for block in ("body", "handlers", "cases", "orelse", "finalbody"):
+                yield from _statements(getattr(statement, block, []))
+
+
+def _bound_names(statement: ast.AST) -> Iterator[str]:
+    if isinstance(statement, ast.Assign):
+        for target in statement.targets:
+            yield from _targets(target)
+    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        yield from _targets(statement.target)
+    elif isinstance(statement, ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in statement.names)
+    elif isinstance(statement, ast.ClassDef):
+        yield statement.name
+
+
+def _targets(target: ast.expr) -> Iterator[str]:
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, _SEQUENCES):
+        for element in target.elts:
+            yield from _targets(element)
 
 
 def choose_function(
     namespace: Mapping[str, Any], defined: list[str], entrypoint: str | None
 ) -> tuple[str, Callable[..., Any]]:
-    """Give the entry function and its name: the one asked for, else `main`, else the first defined."""
-    if entrypoint is not None:
-        name = entrypoint
-    elif callable(namespace.get("main")):
-        name = "main"
-    elif defined:
-        name = defined[0]
-    else:
+    """Give the entry function and its name: the one asked for, else `main`, else the first defined that is there."""
+    wanted = ["main", *defined] if entrypoint is None else [entrypoint]
+    for name in wanted:
+        function = namespace.get(name)
+        if callable(function):
+            return name, function
+    if not defined and entrypoint is None:
         raise BadInput("the code defines no function")
-    function = namespace.get(name)
-    if callable(function):
-        return name, function
+    name = entrypoint or defined[0]
     known = ", ".join(defined[:20]) or "none"
     if name in namespace:
         raise BadInput(f"{name!r} is not a function; functions defined at the top level: {known}")

@@ -218,7 +218,7 @@ class Loaded(Session):
         value = self.job["inputs"][index]
         if self._calls:
             self.finish(self.attempt(lambda: self.call(value)))
-        self.finish(self.attempt(lambda: programs.load(self.code, self.namespace)))
+        self.finish(self.attempt(lambda: self.run_script(value)))
 
 
 def _fork_copy(control: socket.socket) -> bool:

@@ -12,7 +12,7 @@ import sys
 import types
 from collections.abc import Awaitable
 
-from executor.runtime.arguments import NO_INPUT, choose_function, match_arguments, top_level_functions
+from executor.runtime.arguments import NO_INPUT, choose_function, entry_functions, imports_all, match_arguments
 from executor.runtime.failures import SOURCE
 from executor.runtime.processes import WORKDIR
 from executor.runtime.results import BUILTINS
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 globals()["__builtins__"] = BUILTINS
 
-_IMPORTS = (ast.Import, ast.ImportFrom)
 _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # CO_COROUTINE and CO_ITERABLE_COROUTINE: `inspect`, which names them, takes longer to import than many a run.
 _COROUTINE, _ITERABLE_COROUTINE = 0x80, 0x100
@@ -35,7 +34,7 @@ class BadSource(Exception):
 
 
 class Program:
-    """Compiled code: `last` is its last bare expression, apart from the rest, `functions` name its top-level ones."""
+    """Compiled code: `last` is its last bare expression, apart from the rest, `functions` may be its entry function."""
 
     def __init__(
         self,
@@ -44,12 +43,14 @@ class Program:
         last: types.CodeType | None = None,
         functions: tuple[str, ...] = (),
         *,
+        imports_all: bool = False,
         wants_tool: bool = False,
     ) -> None:
         self.lines = lines
         self.body = body
         self.last = last
         self.functions = functions
+        self.imports_all = imports_all
         self.wants_tool = wants_tool
 
 
@@ -77,9 +78,7 @@ def compile_program(code: str) -> Program:
 
 def _compile_tree(tree: ast.Module, lines: list[str]) -> Program:
     last: ast.Expr | None = None
-    functions = tuple(top_level_functions(tree))
-    if "main" not in functions and _assigns_main(tree):
-        functions = (*functions, "main")
+    functions, unknown = tuple(entry_functions(tree)), imports_all(tree)
     if tree.body and isinstance(tree.body[-1], ast.Expr):
         last = tree.body[-1]
         if not _is_suppressed(last, lines):
@@ -91,19 +90,7 @@ def _compile_tree(tree: ast.Module, lines: list[str]) -> Program:
     if last is not None:
         flags = _FLAGS | (body.co_flags & _FUTURES)
         value = compile(ast.Expression(last.value), SOURCE, "eval", flags, dont_inherit=True)
-    return Program(lines, body, value, functions, wants_tool=_wants_tool(tree, lines))
-
-
-def _assigns_main(tree: ast.Module) -> bool:
-    for statement in tree.body:
-        if isinstance(statement, ast.Assign):
-            if any(isinstance(target, ast.Name) and target.id == "main" for target in statement.targets):
-                return True
-        elif isinstance(statement, _IMPORTS) and any(
-            (alias.asname or alias.name) == "main" for alias in statement.names
-        ):
-            return True
-    return False
+    return Program(lines, body, value, functions, imports_all=unknown, wants_tool=_wants_tool(tree, lines))
 
 
 def _is_suppressed(last: ast.Expr, lines: list[str]) -> bool:
@@ -181,6 +168,11 @@ def finish_awaitable(value: Any) -> Any:
         return await value
 
     return asyncio.run(value if isinstance(value, types.CoroutineType) else wait())
+
+
+def finds_main(program: Program, namespace: dict[str, Any]) -> bool:
+    """Whether the code, now run as a script, has brought a `main` along that nothing in it told of before."""
+    return program.imports_all and callable(namespace.get("main"))
 
 
 def call(program: Program, namespace: dict[str, Any], entrypoint: str | None, value: Any) -> Any:

@@ -123,10 +123,17 @@ class Session:
         self.compile()
         value = self.job.get("input", NO_INPUT)
         if not self.is_called(value):
-            return programs.load(self.code, self.namespace)
+            return self.run_script(value)
         if "input" in self.job and not self.job.get("stdin"):
             refuse_stdin()
         programs.load(self.code, self.namespace)
+        return self.call(value)
+
+    def run_script(self, value: Any) -> Any:
+        """Run the code as a script; gives its value, or what a `main` gives that it imports by the way."""
+        result = programs.load(self.code, self.namespace)
+        if value is NO_INPUT or not programs.finds_main(self.code, self.namespace):
+            return result
         return self.call(value)
 
     @property

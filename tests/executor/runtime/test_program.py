@@ -74,6 +74,13 @@ def test_nothing_to_show_is_no_result(boxes: Boxes, code: str) -> None:
         ("def f(a): return __name__", {"input": 4}, "__main__"),
         ("import functools\n@functools.cache\ndef f(a, b): return a + b", {"input": {"a": 1, "b": 2}}, 3),
         ("class F:\n def __call__(self, x): return x\nmain = F()", {"input": 3}, 3),
+        ("main: object = lambda x: x", {"input": 3}, 3),
+        ("class main:\n def __new__(cls, x): return x", {"input": 3}, 3),
+        ("if True:\n main = lambda x: x", {"input": 3}, 3),
+        ("if False:\n def f(a): return 'f'\ndef g(a): return 'g'", {"input": 3}, "g"),
+        ("def f(a): return 'f'\ndef g(a): return 'g'\ndel f", {"input": 3}, "g"),
+        ("try:\n from nowhere import f\nexcept ImportError:\n def f(a): return a", {"input": 3}, 3),
+        ("for _ in 'x':\n def f(a): return a", {"input": 3}, 3),
     ],
 )
 def test_input_is_matched_to_the_entry_function(boxes: Boxes, code: str, job: dict[str, Any], result: Any) -> None:
@@ -110,6 +117,19 @@ def test_a_type_error_inside_the_function_is_its_own(boxes: Boxes) -> None:
 def test_without_a_function_the_input_is_json_on_stdin(boxes: Boxes) -> None:
     told = boxes.run("import json, sys\njson.load(sys.stdin)['é']", input={"é": [1]})
     assert told.result == [1]
+
+
+def test_a_main_that_comes_with_all_names_of_a_module_is_called(boxes: Boxes) -> None:
+    file = {"path": "lib.py", "content_base64": "ZGVmIG1haW4oYSk6IHJldHVybiBbYSwgaW5wdXQoKV0="}
+    code = "from lib import *"
+    assert boxes.run(code, files=[file], input=3, stdin="typed").result == [3, "typed"]
+    told = boxes.run(code, files=[file], inputs=[1, 2], stdin="typed")
+    assert [verdict["result"] for verdict in told.verdicts] == [[1, "typed"], [2, "typed"]]
+    assert boxes.run(code, files=[file]).result is None
+
+
+def test_without_a_main_all_names_of_a_module_make_a_script(boxes: Boxes) -> None:
+    assert boxes.run("from json import *\nimport sys\nload(sys.stdin)", input={"a": 3}).result == {"a": 3}
 
 
 def test_given_stdin_wins_over_the_input(boxes: Boxes) -> None:
