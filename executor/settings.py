@@ -4,7 +4,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 MIN_SECRET_BYTES = 32
@@ -114,7 +114,8 @@ class Variable:
 def read_settings(environment: Mapping[str, str], options: Mapping[str, Any] | None = None) -> Settings:
     """Build the settings from the environment; `options` (setting name -> value) win. Raises `SettingsError`.
 
-    A variable that is set but empty counts as not set, as compose writes it for `${NAME:-}`.
+    A variable that is set but empty counts as not set, as compose writes it for `${NAME:-}`. A default that nobody
+    set gives way to a maximum below it.
     """
     values: dict[str, Any] = {}
     for variable in VARIABLES:
@@ -128,6 +129,10 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, Any] | N
     values |= {name: value for name, value in (options or {}).items() if value is not None}
     images = values.get("images", IMAGES)
     values["pool_size"] = {name: POOL_SIZE.get(name, 1) for name in images} | values.get("pool_size", {})
+    usual = {each.name: each.default for each in fields(Settings)}
+    for name in ("timeout_seconds", "memory_mb", "cpus"):
+        if (most := values.get(f"max_{name}")) is not None:
+            values.setdefault(f"default_{name}", min(usual[f"default_{name}"], most))
     return Settings(**values)
 
 

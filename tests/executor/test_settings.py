@@ -31,6 +31,20 @@ def test_a_pool_size_that_is_given_leaves_the_others_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "most", "usual"), [("TIMEOUT_SECONDS", 5, 10), ("MEMORY_MB", 128, 256), ("CPUS", 0.5, 1)]
+)
+def test_a_default_that_nobody_set_gives_way_to_a_lower_maximum(name: str, most: float, usual: float) -> None:
+    def default(**environment: str) -> float:
+        value: float = getattr(read_settings(environment), f"default_{name.lower()}")
+        return value
+
+    assert default(**{f"MAX_{name}": str(most)}) == most
+    assert default(**{f"MAX_{name}": str(2 * usual)}) == usual
+    with pytest.raises(SettingsError, match=f"DEFAULT_{name}.*MAX_{name}"):
+        default(**{f"MAX_{name}": str(most), f"DEFAULT_{name}": str(usual)})
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("EXECUTOR_PORT", "http"),
