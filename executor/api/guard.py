@@ -50,7 +50,7 @@ def install_guard(app: Sanic[Any, Any], secret: str | None) -> None:
     @app.signal("http.routing.before")
     async def judge(request: Request) -> None:
         current_request.set(request_id(request))
-        if secret is None or (request.method, request.path) in OPEN:
+        if secret is None or (request.method, request.path.rstrip("/")) in OPEN:
             request.ctx.user = ANONYMOUS
             return
         scheme, _, token = request.headers.getone("authorization", "").partition(" ")

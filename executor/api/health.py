@@ -11,6 +11,7 @@ blueprint = Blueprint("health")
 
 
 @blueprint.get("/health")
+@blueprint.head("/health", name="health_head")
 async def health(request: Request) -> HTTPResponse:
     """Tell whether runs can be served: `ok` or why not, as text or as JSON."""
     services = services_of(request)

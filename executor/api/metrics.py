@@ -10,6 +10,7 @@ blueprint = Blueprint("metrics")
 
 
 @blueprint.get("/metrics")
+@blueprint.head("/metrics", name="metrics_head")
 async def metrics(request: Request) -> HTTPResponse:
     """Tell what has been counted."""
     return HTTPResponse(

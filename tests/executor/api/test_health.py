@@ -23,6 +23,17 @@ def test_health_is_ok_as_text_and_more_as_json(executor: Executor) -> None:
     assert told["pool"]["base"]["target"] >= 1
 
 
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_what_is_open_is_so_with_a_slash_at_its_end_and_for_those_who_want_the_head_alone(
+    executor: Executor, path: str
+) -> None:
+    with httpx.Client(base_url=executor.url) as client:
+        assert client.get(f"{path}/").status_code == 200
+        heads = [client.head(path), client.head(f"{path}/")]
+        assert [(head.status_code, head.content) for head in heads] == [(200, b"")] * 2
+        assert {head.headers["content-type"] for head in heads} == {client.get(path).headers["content-type"]}
+
+
 def test_answers_bear_no_empty_headers(executor: Executor) -> None:
     assert all(httpx.get(f"{executor.url}/health").headers.values())
 
