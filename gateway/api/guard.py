@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import sanic.exceptions
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from gateway.access.credentials import Identity, digest_of, find_credential
@@ -24,6 +25,7 @@ from gateway.telemetry.logs import request_id
 
 LINGER_SECONDS = 1.0
 NO_LIMIT = 2**62
+UNMATCHED = "unmatched"  # what is counted under no path's template
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -73,8 +75,9 @@ def install(app: Gateway, endpoints: Iterable[Endpoint]) -> None:
             name=f"endpoint_{number}",
             stream=True,  # so that the body is not read before the guard has judged
             ctx_access=endpoint.access,
+            ctx_template=endpoint.path,
         )
-    app.exception(Exception)(answer_error)
+    app.exception(Exception)(_answer_stray)
 
 
 def _guarded(endpoint: Endpoint) -> Handler:
@@ -89,6 +92,7 @@ def _guarded(endpoint: Endpoint) -> Handler:
             response = await handler(request, **matched)
         except Exception as error:
             if request.responded:
+                count(request, getattr(request.stream, "response", None), template)
                 raise
             response = await answer_error(request, error)
             if getattr(request.stream, "request_body", None):
@@ -98,6 +102,24 @@ def _guarded(endpoint: Endpoint) -> Handler:
         return response
 
     return handle
+
+
+async def _answer_stray(request: GatewayRequest, exception: Exception) -> HTTPResponse:
+    """Answer what has come past all guards: a path or a method that there is none for, or what is no HTTP at all."""
+    response = await answer_error(request, exception)
+    if request.route is None:  # else its guard has counted it
+        count(request, response, _find_template(request, exception))
+    return response
+
+
+def _find_template(request: GatewayRequest, exception: Exception) -> str:
+    """Give the template of the path that was asked for with another method than those it has."""
+    if isinstance(exception, sanic.exceptions.MethodNotAllowed):
+        allowed = str(exception.headers.get("Allow", "")).partition(",")[0]
+        with contextlib.suppress(sanic.exceptions.SanicException):
+            route, _, _ = request.app.router.get(request.path, allowed, request.headers.get("host"))
+            return str(route.ctx.template)
+    return UNMATCHED
 
 
 async def admit(request: GatewayRequest, access: Access) -> None:

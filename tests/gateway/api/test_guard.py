@@ -1,6 +1,7 @@
 """Who may do what: every route is decided about, and what is refused is refused before the body is read."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -286,3 +287,45 @@ async def test_what_a_page_from_elsewhere_is_refused_with_is_kept_for_no_other_o
     assert refused.status_code == 403
     assert refused.headers["vary"] == "Origin"
     assert page.headers["vary"] == "Accept-Encoding, Origin"
+
+
+async def counted(client: httpx.AsyncClient) -> list[str]:
+    """Give what has been counted, as `method path status times`, but for the look at it."""
+    page = (await client.get("/metrics")).text
+    form = r'^http_requests_total\{method="(.*?)",path="(.*?)",status="(.*?)"\} (\d+)'
+    found = re.findall(form, page, flags=re.MULTILINE)
+    return sorted(" ".join(line) for line in found if line[1] != "/metrics")
+
+
+async def test_what_no_endpoint_takes_is_counted_once_under_a_name_that_no_client_chooses(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        await client.get("/no/such/path")
+        await client.post("/another")
+        await client.get("/llm")
+        await client.put("/v1/models/a/b")
+        await client.options("/llm")
+        await client.options("/nowhere")
+        await say(client, "GET / HTTP/7")
+        await client.post("/llm", json={})
+        lines = await counted(client)
+    assert lines == [
+        "GET /llm 405 1",
+        "GET unmatched 404 1",
+        "OPTIONS /llm 204 1",
+        "OPTIONS unmatched 204 1",
+        "POST /llm 400 1",
+        "POST unmatched 404 1",
+        "PUT /v1/models/<model_id:path> 405 1",
+        "other unmatched 400 1",
+    ]
+
+
+async def test_the_access_log_has_what_no_endpoint_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with gateway(tmp_path, LOG_REQUESTS="true") as client:
+        await client.get("/no/such/path")
+        await client.delete("/llm")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "gateway.access" in line]
+    assert [line.count("/no/such/path") for line in lines] == [1, 0]
+    assert "status=404" in lines[0]
+    assert "DELETE /llm" in lines[1]
+    assert "status=405" in lines[1]
