@@ -72,9 +72,18 @@ def is_visible(target: Target, settings: Settings) -> bool:
     if settings.model_filter is None:
         return True
     spec = settings.model_filter
-    if spec in settings.models:
-        spec = settings.models[spec].model
+    while (entry := _further(spec, settings)) is not None:
+        spec = entry.model
     return spec in (f"{target.provider}:{target.model}", target.model)
+
+
+def _further(spec: str, settings: Settings) -> ModelSettings | None:
+    """Give the entry that `spec` leads on by; None at the end: a cycle of aliases stops the start.
+
+    An entry may have the name of the model that it sets options for.
+    """
+    entry = settings.models.get(spec)
+    return None if entry is None or entry.model == spec else entry
 
 
 def _follow(entry: ModelSettings, settings: Settings, owners: Owners) -> Iterator[Target]:
@@ -86,8 +95,8 @@ def _follow(entry: ModelSettings, settings: Settings, owners: Owners) -> Iterato
 
 def _lead(entry: ModelSettings, settings: Settings, owners: Owners) -> Target:
     options = dict(entry.options)
-    while entry.model in settings.models:  # no endless walk: a cycle of aliases stops the start
-        entry = settings.models[entry.model]
+    while (further := _further(entry.model, settings)) is not None:
+        entry = further
         options = dict(entry.options) | options
     found = _with_options(_find_target(entry.model, None, settings, owners), settings)
     return Target(provider=found.provider, model=found.model, options=dict(found.options) | options)

@@ -89,6 +89,25 @@ def test_a_model_filter_may_be_a_name_or_an_alias() -> None:
     assert not is_visible(Target(provider="ollama", model="other"), settings(models=models, model_filter="fast"))
 
 
+def test_a_model_filter_may_be_an_alias_of_an_alias() -> None:
+    models = {"quick": ModelSettings(model="fast"), "fast": ModelSettings(model="ollama:llama3")}
+    for asked in ("quick", "fast", "ollama:llama3"):
+        assert route(asked, models=models, model_filter="quick") == ["ollama/llama3"]
+    with pytest.raises(ModelNotFound):
+        route("ollama:other", models=models, model_filter="quick")
+
+
+def test_an_entry_may_have_the_full_name_of_its_model() -> None:
+    models = {
+        "ollama:llama3": ModelSettings(model="ollama:llama3", options={"num_ctx": 8192}),
+        "fast": ModelSettings(model="ollama:llama3", options={"top_k": 4}),
+    }
+    found = [find_route(asked, None, settings(models=models), lambda _model: ()) for asked in models]
+    assert [target.model for one in found for target in one.targets] == ["llama3", "llama3"]
+    assert [dict(one.targets[0].options) for one in found] == [{"num_ctx": 8192}, {"num_ctx": 8192, "top_k": 4}]
+    assert route("fast", models=models, model_filter="ollama:llama3") == ["ollama/llama3"]
+
+
 def test_placeholder_mode_leads_everything_to_the_stub() -> None:
     assert route("gpt-4o", "openai", placeholder_mode=True) == ["stub/gpt-4o"]
 
