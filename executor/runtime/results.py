@@ -33,7 +33,7 @@ _REPRESENTATIONS = (
     ("_repr_latex_", "text/latex"),
 )
 _make_encoder: Any = getattr(json_encoder, "c_make_encoder")  # noqa: B009 not in typeshed
-_write_string = json_encoder.encode_basestring_ascii
+_write_ascii, _write_unicode = json_encoder.encode_basestring_ascii, json_encoder.encode_basestring
 _to_base64 = binascii.b2a_base64
 _bytes, _str, _list, _tuple, _dict, _set, _frozenset = bytes, str, list, tuple, dict, set, frozenset
 
@@ -46,18 +46,23 @@ def _refuse(_value: object) -> Any:
     raise _NotJsonError
 
 
-def write_json(value: Any) -> str:
+def write_json(value: Any, write_string: Callable[[str], str] = _write_ascii) -> str:
     """Write a JSON-serialisable value; NaN and infinities as null. Raises whatever a value that is not one raises."""
     try:
-        return _encode(value)
+        return _encode(value, write_string)
     except ValueError:
-        return _encode(_without_nan(value, 0))
+        return _encode(_without_nan(value, 0), write_string)
 
 
-def _encode(value: Any) -> str:
+def _encode(value: Any, write_string: Callable[[str], str] = _write_ascii) -> str:
     # The C encoder itself, not `json.dumps`: nothing that user code can reach by name stands between.
-    encoder = _make_encoder({}, _refuse, _write_string, None, ":", ",", False, False, False)
+    encoder = _make_encoder({}, _refuse, write_string, None, ":", ",", False, False, False)
     return "".join(encoder(value, 0))
+
+
+def _answered_size(value: Any) -> int:
+    """Measure a value as the answer writes it: in UTF-8, where the way to the supervisor takes ASCII alone."""
+    return len(write_json(value, _write_unicode).encode("utf-8", "surrogatepass"))
 
 
 def _without_nan(value: Any, depth: int) -> Any:
@@ -92,7 +97,7 @@ def encode_result(value: Any, limit: int) -> tuple[str | None, bool]:
         if type(value) in (_str, _list, _tuple, _dict) and len(value) > limit:
             return None, True
         text = write_json(value)
-        if len(text) > limit:
+        if len(text) > limit and _answered_size(value) > limit:
             return None, True
         if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
             return None, False

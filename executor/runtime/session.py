@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
+    from _typeshed import ReadableBuffer
+
 globals()["__builtins__"] = BUILTINS
 
 _write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os.open, os.dup2, os.close
@@ -36,7 +38,7 @@ _run_exit_handlers = atexit._run_exitfuncs
 _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
 _collect, _tracked_objects, _frames_of_threads = gc.collect, gc.get_objects, sys._current_frames
 _modules = sys.modules
-_AnyFile = _io._IOBase
+_AnyFile, _write_once = _io._IOBase, io.FileIO.write
 _status_of, _file_type, _REGULAR = os.fstat, stat.S_IFMT, stat.S_IFREG
 _HEAD = struct.Struct(">cI")
 _DEPTH = sys.getrecursionlimit()
@@ -62,6 +64,7 @@ def prepare(cpus: float) -> None:
     sys.stdout = sys.__stdout__ = _open_text(1)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _open_text(2)  # type: ignore[misc]
     sys.argv = [SOURCE]
+    sys.dont_write_bytecode = True  # the variable of the environment comes too late for this process
     set_cpu_count(cpus)
 
 
@@ -85,16 +88,42 @@ def set_cpu_count(cpus: float) -> None:
         os.process_cpu_count = os.cpu_count
 
 
+class _Unbuffered(io.FileIO):
+    """A descriptor to which all is written, also if a signal comes in between."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        written = _write_once(self, data)
+        if type(data) is bytes and written == len(data):
+            return written
+        rest = memoryview(data).cast("B")[written:]
+        while rest and written is not None:  # None: it would block, on a descriptor that the program made so
+            more = _write_once(self, rest)
+            if more is None:
+                break
+            written += more
+            rest = rest[more:]
+        return written
+
+
 def open_stdin() -> io.TextIOWrapper:
     """Open descriptor 0 as Python does."""
-    return io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "surrogateescape")
+    raw = io.FileIO(0, closefd=False)
+    return _named(io.TextIOWrapper(io.BufferedReader(raw), "utf-8", "surrogateescape"), raw, "<stdin>", "r")
 
 
 def _open_text(descriptor: int) -> io.TextIOWrapper:
     # Unbuffered, as `python -u`: what is printed is outside at once, and is not lost when the process is killed.
-    raw = io.FileIO(descriptor, "w", closefd=False)
+    raw = _Unbuffered(descriptor, "w", closefd=False)
     errors = "surrogateescape" if descriptor == 1 else "backslashreplace"
-    return io.TextIOWrapper(raw, "utf-8", errors, write_through=True)
+    stream = io.TextIOWrapper(raw, "utf-8", errors, write_through=True)
+    return _named(stream, raw, "<stdout>" if descriptor == 1 else "<stderr>", "w")
+
+
+def _named(stream: io.TextIOWrapper, raw: io.FileIO, name: str, mode: str) -> io.TextIOWrapper:
+    """Name a stream and its mode as Python does."""
+    raw.name = name
+    stream.mode = mode  # type: ignore[misc] # typeshed has it read-only
+    return stream
 
 
 def refuse_stdin() -> None:

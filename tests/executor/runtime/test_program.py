@@ -382,6 +382,13 @@ def test_huge_and_odd_values_become_null_with_a_repr(boxes: Boxes) -> None:
     assert len(told.verdict["result_repr"].encode()) <= 10_000
 
 
+@pytest.mark.parametrize(("letter", "size"), [("x", 1), ("é", 2), ("😀", 4)])
+def test_a_result_of_a_mebibyte_is_given_in_any_script(boxes: Boxes, letter: str, size: int) -> None:
+    longest = ((1 << 20) - 2) // size
+    assert boxes.run(f"{letter!r} * {longest}").result == letter * longest
+    assert boxes.run(f"{letter!r} * {longest + 1}").result is None
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -410,6 +417,35 @@ def test_the_environment_is_small_and_fixed(boxes: Boxes) -> None:
         "HOME", "LANG", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
         "PATH", "PWD", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHON_CPU_COUNT", "TMPDIR",
     }  # fmt: skip
+
+
+def test_the_streams_bear_the_names_that_python_gives_them(boxes: Boxes) -> None:
+    code = "import sys\n[[stream.name, stream.mode] for stream in (sys.stdin, sys.stdout, sys.stderr)]"
+    assert boxes.run(code).result == [["<stdin>", "r"], ["<stdout>", "w"], ["<stderr>", "w"]]
+
+
+def test_what_is_printed_while_signals_come_is_written_whole(boxes: Boxes) -> None:
+    code = """
+import signal, sys
+ticks = 0
+def tick(*_):
+    global ticks; ticks += 1
+signal.signal(signal.SIGALRM, tick)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+for _ in range(8):
+    print("x" * 999_999)
+    sys.stdout.buffer.write(memoryview(bytearray(b"yyyy" * 2500)).cast("I"))
+signal.setitimer(signal.ITIMER_REAL, 0)
+ticks > 0
+"""
+    told = boxes.run(code, limits={"stdout_bytes": 10_000_000})
+    assert told.result is True
+    assert len(told.stdout) == 8 * 1_010_000
+
+
+def test_importing_own_modules_leaves_no_bytecode(boxes: Boxes) -> None:
+    code = "import lib, os, subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import lib'])\nos.listdir()"
+    assert boxes.run(code, files=[{"path": "lib.py", "content_base64": ""}]).result == ["lib.py"]
 
 
 def test_own_modules_beside_the_code_can_be_imported(boxes: Boxes) -> None:

@@ -30,6 +30,13 @@ def test_what_json_cannot_say_is_null(values: list[float]) -> None:
     assert json.loads(text) == [value if math.isfinite(value) else None for value in values]
 
 
+@given(JSON, st.integers(0, 60))
+def test_the_limit_is_on_what_the_answer_writes(value: Any, limit: int) -> None:
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    text, truncated = encode_result(value, limit)
+    assert truncated is (text is None) is (len(written) > limit)
+
+
 @given(st.text(), st.integers(10, 200))
 def test_a_cut_text_fits_and_begins_as_it_did(text: str, limit: int) -> None:
     short = cut(text, limit)
