@@ -443,6 +443,34 @@ ticks > 0
     assert len(told.stdout) == 8 * 1_010_000
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "sandbox", ""])
+def test_a_server_can_be_reached_within_the_box_by_its_name(boxes: Boxes, name: str) -> None:
+    code = f"""
+import asyncio, socket
+async def serve(reader, writer):
+    writer.write(await reader.readline()); writer.close()
+async def main():
+    async with await asyncio.start_server(serve, {name!r} or None, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection({name!r} or socket.gethostname(), port)
+        writer.write(b"echo\\n")
+        return (await reader.readline()).decode()
+await main()
+"""
+    assert boxes.run(code).result == "echo\n"
+
+
+def test_localhost_is_this_box(boxes: Boxes) -> None:
+    code = """
+import socket
+from http.server import BaseHTTPRequestHandler, HTTPServer
+with HTTPServer(("localhost", 0), BaseHTTPRequestHandler) as server:
+    name = server.server_name
+[name, socket.gethostbyname("localhost"), sorted({found[4][0] for found in socket.getaddrinfo("localhost", 80)})]
+"""
+    assert boxes.run(code).result == ["localhost", "127.0.0.1", ["127.0.0.1", "::1"]]
+
+
 def test_importing_own_modules_leaves_no_bytecode(boxes: Boxes) -> None:
     code = "import lib, os, subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import lib'])\nos.listdir()"
     assert boxes.run(code, files=[{"path": "lib.py", "content_base64": ""}]).result == ["lib.py"]
