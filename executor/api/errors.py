@@ -8,6 +8,7 @@ from sanic import exceptions as sanic_errors
 
 from executor import errors
 from executor.api.answers import request_id, respond
+from executor.api.bodies import answer_past_body
 from executor.errors import ExecutorError
 
 log = logging.getLogger("executor.api")
@@ -71,7 +72,7 @@ def install_errors(app: Sanic[Any, Any]) -> None:
     """Have every error answered from the table."""
 
     @app.exception(Exception)
-    async def answer_error(request: Request, exception: Exception) -> HTTPResponse:
+    async def answer_error(request: Request, exception: Exception) -> HTTPResponse | None:
         error = translate(exception)
         status, body = describe_error(error, request_id(request))
         if status == 500:
@@ -83,4 +84,4 @@ def install_errors(app: Sanic[Any, Any]) -> None:
             headers["allow"] = ", ".join(error.allowed)
         if isinstance(error, errors.Unauthorized):
             headers["www-authenticate"] = "Bearer"
-        return respond(request, body, status=status, headers=headers)
+        return await answer_past_body(request, respond(request, body, status=status, headers=headers))

@@ -11,20 +11,19 @@ from typing import Any
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.http import Http
 
 from executor.api.answers import ID_HEADER, answer, describe_file, describe_part, encode, request_id, respond
+from executor.api.bodies import read_body
 from executor.api.errors import describe_error, translate
 from executor.api.requests import read_run
 from executor.api.services import services_of
-from executor.errors import RequestTimedOut, RequestTooLarge, UnsupportedMediaType
+from executor.errors import UnsupportedMediaType
 from executor.readiness import Readiness
 from executor.runner import Claimed, Listener, Notice
 from executor.runs import Display, Outcome, Output, OutputFile, Part, Run
 
 blueprint = Blueprint("execute")
 
-BODY_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 10.0
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -73,26 +72,6 @@ async def cancel_execution(request: Request, run_id: str) -> HTTPResponse:
     """Have a run end as cancelled."""
     services_of(request).runner.cancel(run_id)
     return respond(request, {"id": run_id, "status": "cancelling"}, status=202)
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """Read the body as it comes, within a size and a time. Raises `RequestTooLarge` or `RequestTimedOut`."""
-    too_large = RequestTooLarge(f"The body is larger than {most} bytes (MAX_REQUEST_BYTES).")
-    declared = request.headers.getone("content-length", "0")
-    if declared.isdecimal() and int(declared) > most:
-        raise too_large
-    body = bytearray()
-    stream = request.stream
-    assert isinstance(stream, Http)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while stream.request_body and (chunk := await stream.read()) is not None:
-                body += chunk
-                if len(body) > most:
-                    raise too_large
-    except TimeoutError:
-        raise RequestTimedOut(f"The body did not arrive within {BODY_SECONDS:g} s.") from None
-    return bytes(body)
 
 
 def complete(outcome: Outcome, readiness: Readiness) -> Outcome:
