@@ -107,12 +107,15 @@ class Attempts:
                 except BaseException:
                     await opened.answer.aclose()
                     raise
-                self._conditions.note_answer(provider.name)
+                if target.model:
+                    self._conditions.note_answer(provider.name)
+                else:
+                    self._conditions.note_reach(provider.name, reachable=True)
                 return opened, taken
             except GatewayError as error:
                 error.provider = provider.name
                 error.model = target.model or None
-                self._note(provider.name, error)
+                self._note(target, error)
                 if not self._is_retried(provider, error, attempt, budget):
                     error.given_up = may_succeed_elsewhere(error) and (
                         attempt == provider.retries or not _is_long(error)
@@ -180,10 +183,13 @@ class Attempts:
             log.warning("%s refused the gateway's credentials (%s)", provider.name, answer.status)
         return error
 
-    def _note(self, provider: str, error: GatewayError) -> None:
+    def _note(self, target: Target, error: GatewayError) -> None:
+        provider = target.provider
         if isinstance(error, InvalidRequest):
             return  # nobody was asked
-        if isinstance(error, Unavailable | TimedOut):
+        if not target.model:  # a provider whose list of models fails may well answer chats, and the other way round
+            self._conditions.note_reach(provider, reachable=not isinstance(error, Unavailable | TimedOut))
+        elif isinstance(error, Unavailable | TimedOut):
             self._conditions.note_failure(provider, reachable=False)
         elif isinstance(error, CredentialsRefused) or not may_succeed_elsewhere(error) or _is_busy(error):
             self._conditions.note_answer(provider)

@@ -77,6 +77,10 @@ class Conditions:
                 self._report_rest(provider, self._rest_seconds)
         self._turn(provider, condition, reachable=reachable)
 
+    def note_reach(self, provider: str, *, reachable: bool) -> None:
+        """Note whether a provider could be reached, where that says nothing of how it does its work."""
+        self._turn(provider, self.of(provider), reachable=reachable)
+
     def _turn(self, provider: str, condition: Condition, *, reachable: bool) -> None:
         changed = condition.reachable is not reachable
         first_and_well = condition.reachable is None and reachable

@@ -64,3 +64,17 @@ def test_a_rest_is_reported_when_it_begins_and_when_it_ends_early() -> None:
     conditions.note_answer("p")
     conditions.note_answer("p")
     assert rests == [("p", 30), ("p", 30), ("p", 0)]
+
+
+def test_how_a_provider_is_reached_is_reported_and_changes_nothing_about_its_rest() -> None:
+    turns: list[tuple[str, bool]] = []
+    conditions = Conditions(30.0, report=lambda name, up: turns.append((name, up)))
+    for _ in range(FAILURES_UNTIL_REST * 2):
+        conditions.note_reach("p", reachable=False)
+    assert (conditions.of("p").reachable, conditions.rest_left("p")) == (False, 0)
+    for _ in range(FAILURES_UNTIL_REST - 1):
+        conditions.note_failure("p", reachable=False)
+    conditions.note_reach("p", reachable=True)
+    conditions.note_failure("p", reachable=True)
+    assert conditions.rest_left("p") > 0
+    assert turns == [("p", False), ("p", True)]

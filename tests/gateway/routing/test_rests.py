@@ -49,6 +49,24 @@ async def test_a_limit_is_no_reason_for_a_rest(tmp_path: Path) -> None:
         assert [(await place.ask()).status_code for _ in range(9)] == [429] * 8 + [200]
 
 
+async def test_a_list_of_models_that_fails_keeps_nobody_from_chatting(tmp_path: Path) -> None:
+    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="0", PROVIDER_REST_SECONDS="60") as place:
+        place.one.fail(500, FAILED, times=8)
+        lists = [await place.client.post("/llm", json={"type": "models", "provider": "one"}) for _ in range(8)]
+        assert [answer.status_code for answer in lists] == [502] * 8
+        assert (await place.ask()).status_code == 200
+        assert (await place.client.get("/healthz")).json()["providers"]["one"]["resting_seconds"] == 0
+
+
+async def test_a_list_of_models_that_can_be_had_does_not_make_up_for_failing_chats(tmp_path: Path) -> None:
+    async with pair(tmp_path, fallbacks=(), LLM_RETRIES="0", PROVIDER_REST_SECONDS="60") as place:
+        for _ in range(5):
+            place.one.fail(500, FAILED)
+            await place.ask()
+            await place.client.post("/llm", json={"type": "models", "provider": "one"})
+        assert (await place.ask()).status_code == 503
+
+
 async def test_trouble_for_many_does_not_become_a_storm_of_retries(tmp_path: Path) -> None:
     async with pair(tmp_path, fallbacks=(), LLM_RETRIES="5") as place:
         place.one.fail(500, FAILED, SOON, times=1000)
