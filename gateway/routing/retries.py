@@ -1,4 +1,9 @@
-"""When a call is tried again, how long it waits before, and how many retries are too many."""
+"""When a call is tried again, how long it waits before, and how many retries are too many.
+
+Every call has its `retries` (API.md 3.8). Only a provider that fails hundreds of calls within half a minute is not
+sent more retries than a fifth of its calls, so that clients in great number do not make its trouble worse through us:
+`RetryBudget`.
+"""
 
 import random
 import time
@@ -9,7 +14,7 @@ from gateway.errors import GatewayError, ProviderError, ProviderNotConfigured, T
 
 LONGEST_RETRY_AFTER = 5.0  # seconds; a longer one goes to the client at once (API.md 6)
 BUDGET_SHARE = 0.2  # of the recent requests to a provider may be retries
-BUDGET_FLOOR = 10  # retries that are always allowed in a window
+BUDGET_FLOOR = 500  # retries that are always allowed in a window: neither people nor a suite of tests come near it
 BUDGET_WINDOW = 30.0  # seconds
 _LONGEST_READ = 86400.0 * 7
 
@@ -65,10 +70,11 @@ def read_retry_after(headers: dict[str, str], now: Callable[[], float] = time.ti
 
 
 class RetryBudget:
-    """How many retries one provider may still be sent, so that its trouble is not made worse by us.
+    """How many retries one provider may still be sent by this worker, so that its trouble is not made worse by us.
 
-    Retries may be `BUDGET_SHARE` of the requests of the last `BUDGET_WINDOW` seconds, and `BUDGET_FLOOR` beside. The
-    window moves in two halves, so that a request costs the same however many there were.
+    Retries may be `BUDGET_FLOOR` in the last `BUDGET_WINDOW` seconds, and `BUDGET_SHARE` of the requests beside; what
+    goes beyond that fails at once, or goes on to its fallbacks. The window moves in two halves, so that a request
+    costs the same however many there were.
     """
 
     __slots__ = ("_began", "_clock", "_requests", "_retries")

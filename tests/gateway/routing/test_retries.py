@@ -94,11 +94,11 @@ class Clock:
         return self.now
 
 
-def test_retries_are_a_fifth_of_the_requests_and_a_few() -> None:
+def test_retries_are_a_fifth_of_the_requests_and_some_hundreds() -> None:
     budget = RetryBudget(Clock())
     for _ in range(100):
         budget.note_request()
-    assert sum(budget.take() for _ in range(100)) == BUDGET_FLOOR + 20
+    assert sum(budget.take() for _ in range(2 * BUDGET_FLOOR)) == BUDGET_FLOOR + 20
 
 
 def test_a_budget_fills_again_with_time() -> None:
@@ -107,10 +107,10 @@ def test_a_budget_fills_again_with_time() -> None:
     while budget.take():
         pass
     clock.now += BUDGET_WINDOW * 1.5
-    assert sum(budget.take() for _ in range(100)) == BUDGET_FLOOR
+    assert sum(budget.take() for _ in range(2 * BUDGET_FLOOR)) == BUDGET_FLOOR
 
 
-@given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 30), st.integers(0, 30)), max_size=40))
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 30), st.integers(0, 400)), max_size=40))
 def test_retries_never_outgrow_their_share_of_what_came_lately(
     steps: list[tuple[float, int, int]],
 ) -> None:
