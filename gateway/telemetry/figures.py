@@ -8,17 +8,17 @@ import functools
 import math
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from gateway.telemetry import segments
 from gateway.telemetry.labels import Label
-from gateway.telemetry.records import COLUMNS, Row
+from gateway.telemetry.segments import Columns
 
 # The widths of slots in seconds, finest first, and how long each is kept. All windows that the dashboard offers, cut
 # into 60 steps, are whole numbers of one of them; the coarsest is kept as long as the calls.
@@ -44,11 +44,7 @@ _FIND = f"SELECT {_SUMS} FROM figures WHERE (width, slot, kind, provider, model)
 _PUT = f"INSERT OR REPLACE INTO figures VALUES ({', '.join('?' * 15)})"  # noqa: S608
 _READ = f"SELECT kind, provider, model, {_SUMS} FROM figures WHERE width = ? AND slot >= ? AND slot < ?"  # noqa: S608
 
-_COUNTED = ("status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens", "cached_tokens", "error")
-_place_of = itemgetter(COLUMNS.index("ended"), COLUMNS.index("label"))
-_counted = itemgetter(*map(COLUMNS.index, _COUNTED))
-_READ_CALLS = f"""SELECT kind, provider, model, partial, {", ".join(_COUNTED)} FROM calls
-CROSS JOIN labels ON labels.id = label WHERE ended >= ? AND ended < ?"""  # noqa: S608
+T = TypeVar("T")
 
 #: how many calls fell into each bucket of times
 Times: TypeAlias = dict[int, int]
@@ -95,9 +91,10 @@ class Tally:
         )  # fmt: skip
 
 
-def count(calls: Iterable[Sequence[Any]], *, partial: bool) -> Tally:
-    """Count calls, each given as its values of `_COUNTED`; all of them came to their end, or none of them did."""
-    status, duration, ttft, prompt, completion, cached, error = zip(*calls, strict=True)
+def count(calls: Columns, *, partial: bool) -> Tally:
+    """Count calls, of which there is at least one; all of them came to their end, or none of them did."""
+    status, ttft, error = calls.status, calls.ttft_ms, calls.error
+    prompt, completion = calls.prompt_tokens, calls.completion_tokens
     number = len(status)
     tally = Tally(number, partial=number if partial else 0)
     if error.count(None) < number or max(status) >= 400:
@@ -107,8 +104,9 @@ def count(calls: Iterable[Sequence[Any]], *, partial: bool) -> Tally:
         )
     if None in prompt and None in completion:
         tally.without_usage = sum(one is other is None for one, other in zip(prompt, completion, strict=True))
-    tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens = map(_total, (prompt, completion, cached))
-    tally.latency = dict(Counter(map(find_bucket, duration)))
+    tally.prompt_tokens, tally.completion_tokens = _total(prompt), _total(completion)
+    tally.cached_tokens = _total(calls.cached_tokens)
+    tally.latency = dict(Counter(map(find_bucket, calls.duration_ms)))
     if ttft.count(None) < number:
         tally.ttft = dict(Counter(find_bucket(time) for time in ttft if time is not None))
     return tally
@@ -116,8 +114,8 @@ def count(calls: Iterable[Sequence[Any]], *, partial: bool) -> Tally:
 
 def _total(tokens: Sequence[int | None]) -> int | None:
     """The sum of what is known, no larger than SQLite can keep; None if nothing is."""
-    known = [number for number in tokens if number is not None]
-    return min(sum(known), MOST_SUMMED) if known else None
+    numbers = segments.known(tokens)
+    return min(sum(numbers), MOST_SUMMED) if numbers else None
 
 
 def _read_tally(values: Sequence[Any]) -> Tally:
@@ -127,17 +125,14 @@ def _read_tally(values: Sequence[Any]) -> Tally:
     return tally
 
 
-def add_calls(connection: sqlite3.Connection, rows: Iterable[Row], labels: Mapping[int, Label]) -> None:
-    """Add calls, as the values of `COLUMNS`, to all their slots; the caller has begun a transaction."""
-    alike: defaultdict[tuple[int, int], list[Row]] = defaultdict(list)
-    for row in rows:
-        ended, number = _place_of(row)
-        alike[math.floor(ended if -FARTHEST < ended < FARTHEST else math.copysign(FARTHEST, ended)), number].append(row)
+def add_calls(connection: sqlite3.Connection, calls: Columns, find_label: Callable[[int], Label]) -> None:
+    """Add calls to all their slots; the caller has begun a transaction."""
+    places = list(zip(_whole_seconds(calls.ended()), calls.label, strict=True))
     seconds: dict[tuple[int, Group], Tally] = {}
-    for (second, number), some in alike.items():
-        label = labels[number]
+    for (second, number), some in _group(calls, places):
+        label = find_label(number)
         place = (second, (label.kind, label.provider, label.model))
-        seconds.setdefault(place, Tally()).add(count(map(_counted, some), partial=label.partial))
+        seconds.setdefault(place, Tally()).add(count(some, partial=label.partial))
     for width in KEPT_SECONDS:
         slots: dict[tuple[int, Group], Tally] = {}
         for (second, group), tally in seconds.items():
@@ -147,6 +142,12 @@ def add_calls(connection: sqlite3.Connection, rows: Iterable[Row], labels: Mappi
             if (known := connection.execute(_FIND, row).fetchone()) is not None:
                 tally.add(_read_tally(known))
             connection.execute(_PUT, (*row, *tally.values()))
+
+
+def _whole_seconds(moments: list[float]) -> list[int]:
+    if min(moments) < -FARTHEST or max(moments) > FARTHEST:
+        moments = [max(-FARTHEST, min(moment, FARTHEST)) for moment in moments]
+    return list(map(math.floor, moments))
 
 
 def read_slots(connection: sqlite3.Connection, width: int, begin: float, end: float) -> dict[Group, Tally]:
@@ -162,15 +163,29 @@ def read_slots(connection: sqlite3.Connection, width: int, begin: float, end: fl
     return tallies
 
 
-def read_calls(connection: sqlite3.Connection, begin: float, end: float) -> dict[Group, Tally]:
+def read_calls(
+    connection: sqlite3.Connection, begin: float, end: float, find_label: Callable[[int], Label]
+) -> dict[Group, Tally]:
     """The same of the calls that ended between these moments, each read by itself."""
-    alike: dict[tuple[Group, bool], list[Sequence[Any]]] = {}
-    for kind, provider, model, broken_off, *call in connection.execute(_READ_CALLS, (begin, end)):
-        alike.setdefault(((kind, provider, model), bool(broken_off)), []).append(call)
     tallies: dict[Group, Tally] = {}
-    for (group, broken_off), calls in alike.items():
-        tallies.setdefault(group, Tally()).add(count(calls, partial=broken_off))
+    for calls in segments.ended_between(connection, begin, end):
+        for number, some in _group(calls, calls.label):
+            label = find_label(number)
+            group = (label.kind, label.provider, label.model)
+            tallies.setdefault(group, Tally()).add(count(some, partial=label.partial))
     return tallies
+
+
+def _group(calls: Columns, keys: Sequence[T]) -> Iterator[tuple[T, Columns]]:
+    """Give the calls apart by the keys that they have."""
+    if len(different := set(keys)) == 1:
+        yield different.pop(), calls
+        return
+    places: dict[T, list[int]] = {key: [] for key in different}
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    for key, some in places.items():
+        yield key, calls.select(some)
 
 
 def drop_before(connection: sqlite3.Connection, now: float, oldest: float) -> int:

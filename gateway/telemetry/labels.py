@@ -1,14 +1,15 @@
 """What calls have in common, kept once: there are few combinations of it, which come again and again.
 
-A call of the log holds the number of its label, so that it is written in a third of the time and takes less than half
-the room, and a filter or a search looks through the labels first. Labels that no call has any more are deleted with
-the calls, by any worker; what others know of them by heart is worth nothing then (`Labels.begin`).
+A call of the log holds the number of its label, so that it takes less than half the room, and a filter or a search
+looks through the labels first. Labels that no call has any more are deleted with the calls, by any worker; what others
+know of them by heart is worth nothing then (`Labels.begin`).
 """
 
 import sqlite3
 from typing import NamedTuple
 
-from gateway.telemetry.records import Call, clean_label
+from gateway.telemetry import segments
+from gateway.telemetry.records import Call, Kind, clean_label
 
 MOST_KNOWN = 10_000
 
@@ -16,7 +17,7 @@ MOST_KNOWN = 10_000
 class Label(NamedTuple):
     """All of a call that many others have as well."""
 
-    kind: str
+    kind: Kind
     method: str
     path: str
     provider: str | None
@@ -34,6 +35,8 @@ CREATE INDEX labels_by_model ON labels (model, path, user)
 _FIND = f"SELECT id FROM labels WHERE ({', '.join(Label._fields)}) IS ({', '.join('?' * len(Label._fields))})"  # noqa: S608
 _ADD = f"INSERT INTO labels ({', '.join(Label._fields)}) VALUES ({', '.join('?' * len(Label._fields))})"  # noqa: S608
 
+_READ = f"SELECT {', '.join(Label._fields)} FROM labels WHERE id = ?"  # noqa: S608
+
 
 class Labels:
     """The labels of one connection, the newest known by heart."""
@@ -42,6 +45,8 @@ class Labels:
         self._connection = connection
         self._numbers: dict[tuple[object, ...], int] = {}
         self._state: object = None
+        # Numbers are never given twice, so what has been read once stays true.
+        self._read: dict[int, Label] = {}
         #: by number, those that have been found since `begin`
         self.known: dict[int, Label] = {}
 
@@ -70,10 +75,21 @@ class Labels:
 
     def sweep(self) -> int:
         """Delete the labels that no call has; the caller has begun a transaction. Gives how many went."""
-        gone = self._connection.execute("DELETE FROM labels WHERE id NOT IN (SELECT label FROM calls)").rowcount
-        if gone:
+        used = segments.used_labels(self._connection)
+        unused = [row for row in self._connection.execute("SELECT id FROM labels") if row[0] not in used]
+        if unused:
+            self._connection.executemany("DELETE FROM labels WHERE id = ?", unused)
             self._connection.execute("UPDATE generation SET swept = swept + 1")
-        return gone
+        return len(unused)
+
+    def read(self, number: int) -> Label:
+        """Give the label of this number, which some call must have."""
+        if (label := self._read.get(number)) is None:
+            if len(self._read) >= MOST_KNOWN:
+                self._read.clear()
+            found = self._connection.execute(_READ, (number,)).fetchone()
+            label = self._read[number] = Label(*found)
+        return label
 
     def _learn(self, key: tuple[object, ...], call: Call) -> int:
         label = Label(

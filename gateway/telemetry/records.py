@@ -1,11 +1,15 @@
-"""What the call log keeps: a call, an event of the server, and the rows they become."""
+"""What the call log keeps: a call, an event of the server, and the columns and rows they become."""
 
 import time
+from collections.abc import Sequence
+from math import isfinite
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
 
 from gateway.telemetry.masking import masked, masked_label
+from gateway.telemetry.segments import Columns, known
 
 KEPT_BODY_BYTES = 64 * 1024
 # A secret that starts within the kept part is masked whole before the cut.
@@ -13,6 +17,8 @@ BODY_MARGIN = 16 * 1024
 LABEL_CHARACTERS = 1024
 ERROR_CHARACTERS = 4096
 MOST_TOKENS = 2**53
+
+Kind = Literal["llm", "execution"]
 
 
 class Call(msgspec.Struct, gc=False):
@@ -28,7 +34,7 @@ class Call(msgspec.Struct, gc=False):
     duration_ms: float
     id: int = 0
     time: float = msgspec.field(default_factory=time.time)
-    kind: Literal["llm", "execution"] = "llm"
+    kind: Kind = "llm"
     method: str = "POST"
     ttft_ms: float | None = None
     provider: str | None = None
@@ -63,35 +69,57 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
 
 Row = tuple[float | int | str | None, ...]
 
-#: what each call has of its own, as columns; `ended` is when it was over, `label` the number of its `labels.Label`
-COLUMNS = (
-    "ended", "time", "request_id", "label", "status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens",
-    "cached_tokens", "error",
+# What each call has of its own, in the order of `segments.Columns`, where the label stands third.
+_own = attrgetter(
+    "time", "request_id", "status", "duration_ms", "ttft_ms", "prompt_tokens", "completion_tokens", "cached_tokens",
+    "error",
 )  # fmt: skip
 
 
-def make_row(call: Call, label: int) -> Row:
-    """The call as values for `COLUMNS`: masked, bounded, and nothing that SQLite would refuse."""
-    began, duration, first, request_id, error = call.time, call.duration_ms, call.ttft_ms, call.request_id, call.error
-    prompt, completion, cached = call.prompt_tokens, call.completion_tokens, call.cached_tokens
-    if began - began != 0:  # not finite
-        began = time.time()
-    if duration - duration != 0:
-        duration = 0.0
-    if first is not None and first - first != 0:
-        first = None
+def make_columns(calls: Sequence[Call], labels: Sequence[int]) -> Columns:
+    """The calls, of which there is at least one, with the numbers of their labels: masked, bounded, finite."""
+    began, ids, status, duration, first, prompt, completion, cached, error = zip(*map(_own, calls), strict=True)
+    columns = Columns(began, ids, labels, status, duration, first, prompt, completion, cached, error)
+    return columns if _is_clean(columns) else _clean(columns)
+
+
+def _is_clean(columns: Columns) -> bool:
+    """Whether nothing in it need be changed. All at once: one by one it would cost more than to write the calls."""
+    ids = "\n".join(("", *columns.request_id))
+    times = sum(columns.time) + sum(columns.duration_ms) + sum(known(columns.ttft_ms))
+    tokens = [known(column) for column in (columns.prompt_tokens, columns.completion_tokens, columns.cached_tokens)]
+    return (
+        not any(columns.error)
+        and ids.isascii()
+        and "\nsk-" not in ids
+        and "\neyJ" not in ids
+        and max(map(len, columns.request_id)) <= LABEL_CHARACTERS
+        and isfinite(times)
+        and all(min(numbers) >= 0 and max(numbers) < MOST_TOKENS for numbers in tokens if numbers)
+    )
+
+
+def _clean(columns: Columns) -> Columns:
+    return columns._replace(
+        time=[began if isfinite(began) else time.time() for began in columns.time],
+        request_id=[_clean_id(request_id) for request_id in columns.request_id],
+        duration_ms=[took if isfinite(took) else 0.0 for took in columns.duration_ms],
+        ttft_ms=[took if took is not None and isfinite(took) else None for took in columns.ttft_ms],
+        prompt_tokens=[_clean_count(count) for count in columns.prompt_tokens],
+        completion_tokens=[_clean_count(count) for count in columns.completion_tokens],
+        cached_tokens=[_clean_count(count) for count in columns.cached_tokens],
+        error=[error and _fit(masked(error), ERROR_CHARACTERS) for error in columns.error],
+    )
+
+
+def _clean_id(request_id: str) -> str:
     if len(request_id) > LABEL_CHARACTERS or not request_id.isascii() or request_id.startswith(("sk-", "eyJ")):
-        request_id = _fit(masked(request_id))
-    if prompt is not None and not 0 <= prompt < MOST_TOKENS:
-        prompt = None
-    if completion is not None and not 0 <= completion < MOST_TOKENS:
-        completion = None
-    if cached is not None and not 0 <= cached < MOST_TOKENS:
-        cached = None
-    if error:
-        error = _fit(masked(error), ERROR_CHARACTERS)
-    ended = began + duration / 1000
-    return ended, began, request_id, label, call.status, duration, first, prompt, completion, cached, error
+        return _fit(masked(request_id))
+    return request_id
+
+
+def _clean_count(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count < MOST_TOKENS else None
 
 
 def make_body(text: str | None) -> str | None:

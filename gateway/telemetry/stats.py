@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.errors import Detail, InvalidRequest
 from gateway.telemetry.database import Database
-from gateway.telemetry.figures import KEPT_SECONDS, Group, Tally, find_percentiles, read_calls, read_slots
+from gateway.telemetry.figures import KEPT_SECONDS, Group, Tally, find_percentiles, read_slots
 
 MOST_STEPS_KEPT = 512
 MOST_BUCKETS = 500
@@ -84,8 +84,10 @@ class Statistics:
             self._settled.move_to_end((width, index))
             return known
         begin, end = index * width, (index + 1) * width
-        connection = self._database.connection
-        tallies = read_calls(connection, begin, end) if slot is None else read_slots(connection, slot, begin, end)
+        if slot is None:
+            tallies = self._database.count_calls(begin, end)
+        else:
+            tallies = read_slots(self._database.connection, slot, begin, end)
         step = tallies, _describe(_roll_up(tallies))
         if end + (slot or 0) + SETTLED_SECONDS < now:
             self._settled[width, index] = step

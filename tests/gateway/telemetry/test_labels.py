@@ -87,7 +87,7 @@ def test_labels_do_not_fill_the_log(tmp_path):
 def test_a_write_that_fails_leaves_no_label_behind_that_is_not_there(tmp_path, monkeypatch):
     database = Database(tmp_path / "db")
     with monkeypatch.context() as broken:
-        broken.setattr(databases, "make_row", lambda *_: 1 / 0)
+        broken.setattr(databases, "make_columns", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             database.write([call(path="/first")], [])
     database.write([call(path="/first")], [])
