@@ -30,25 +30,30 @@ def parse(body: bytes) -> ParsedEmbeddings:
     fields = open_body(body)
     model = fields.text("model", required=True, empty=False) or ""
     form = fields.choice("encoding_format", ("float", "base64"))
-    request = read_request(fields, fields, model, beside=("model", "input", "encoding_format"))
+    request = read_request(fields, fields, model, beside=("model", "input", "encoding_format"), tokens=True)
     fields.check()
     return ParsedEmbeddings(request=request, as_base64=form == "base64")
 
 
-def read_request(fields: Fields, options: Fields, model: str, beside: Collection[str] = ()) -> EmbeddingsRequest:
-    """Read `input` from `fields` and the rest from `options`, except the members named `beside`."""
+def read_request(
+    fields: Fields, options: Fields, model: str, beside: Collection[str] = (), *, tokens: bool = False
+) -> EmbeddingsRequest:
+    """Read `input` from `fields` and the rest from `options`, except the members named `beside`.
+
+    With `tokens` the input may be token ids in the place of texts.
+    """
     known = {"dimensions", "user", *beside}
     return EmbeddingsRequest(
         model=model,
-        input=read_input(fields),
+        input=_read_input(fields, tokens=tokens),
         dimensions=options.integer("dimensions", 1, MAX_DIMENSIONS),
         user=options.text("user"),
         extra=options.rest(known),
     )
 
 
-def read_input(fields: Fields) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
-    """Read a text, a list of texts, a list of token ids, or a list of such lists; none of them empty."""
+def _read_input(fields: Fields, *, tokens: bool) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
+    """Read a text, a list of texts, or with `tokens` a list of token ids or of such lists; none of them empty."""
     value = fields.get("input")
     if value is None:
         fields.complain("input", "is required")
@@ -61,12 +66,12 @@ def read_input(fields: Fields) -> tuple[str, ...] | tuple[tuple[int, ...], ...]:
         return ()
     if isinstance(value, str):
         return (value,)
-    if _is_token(value[0]):
+    if tokens and _is_token(value[0]):
         return (_read_tokens(fields, "input", value),)
     if len(value) > MAX_INPUTS:
         fields.complain("input", f"must have at most {MAX_INPUTS} entries")
         return ()
-    if isinstance(value[0], list):
+    if tokens and isinstance(value[0], list):
         return tuple(_read_tokens(fields, f"input[{place}]", item) for place, item in enumerate(value))
     return fields.texts("input")
 

@@ -71,6 +71,8 @@ def user(content: Any) -> dict[str, Any]:
         ({"type": "embeddings", "model": "m", "input": []}, "input"),
         ({"type": "embeddings", "model": "m", "input": ["a", ""]}, "input[1]"),
         ({"type": "embeddings", "model": "m", "input": ["a", 3]}, "input[1]"),
+        ({"type": "embeddings", "model": "m", "input": [3]}, "input[0]"),
+        ({"type": "embeddings", "model": "m", "input": [[1, 2]]}, "input[0]"),
     ],
 )
 def test_what_is_wrong_is_named(request_: dict[str, Any], field: str) -> None:
