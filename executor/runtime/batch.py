@@ -215,6 +215,7 @@ class Loaded(Session):
         take_streams(ends)
         ends.close()
         lead_session()
+        self.speak()
         value = self.job["inputs"][index]
         if self._calls:
             self.finish(self.attempt(lambda: self.call(value)))

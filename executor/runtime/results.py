@@ -35,6 +35,7 @@ _REPRESENTATIONS = (
 _make_encoder: Any = getattr(json_encoder, "c_make_encoder")  # noqa: B009 not in typeshed
 _write_ascii, _write_unicode = json_encoder.encode_basestring_ascii, json_encoder.encode_basestring
 _to_base64 = binascii.b2a_base64
+_modules = sys.modules
 _bytes, _str, _list, _tuple, _dict, _set, _frozenset = bytes, str, list, tuple, dict, set, frozenset
 
 
@@ -199,6 +200,28 @@ def open_figures(modules: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
         yield id(figure), figure
 
 
+def display_when_shown(send: Callable[[str, str], None], wanted: Callable[[], bool]) -> None:
+    """Have pyplot's `show`, where that is imported, end the open figures as in a notebook: each is sent, and closed.
+
+    `wanted` is asked each time; else `show` does what it does by itself.
+    """
+    pyplot = _modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    plain_show: Callable[..., None] = pyplot.show
+
+    def show(*arguments: Any, **options: Any) -> None:
+        if not wanted():
+            plain_show(*arguments, **options)
+            return
+        for _, figure in open_figures(_modules):
+            _send_drawn(figure, send)
+        pyplot.close("all")
+
+    show.__doc__ = plain_show.__doc__
+    pyplot.show = show  # type: ignore[attr-defined]
+
+
 def _is_figure(value: Any, modules: Mapping[str, Any]) -> bool:
     module = modules.get("matplotlib.figure")
     try:
@@ -210,11 +233,20 @@ def _is_figure(value: Any, modules: Mapping[str, Any]) -> bool:
 def _draw(figure: Any) -> tuple[str, str] | None:
     picture = io.BytesIO()
     try:
-        figure.savefig(picture, format="png", bbox_inches="tight")
+        with _modules["warnings"].catch_warnings(record=True) as warnings:
+            figure.savefig(picture, format="png", bbox_inches="tight")
+        for text in dict.fromkeys(f"{_type_name(found.message)}: {found.message}\n" for found in warnings):
+            _warn(text)  # Python's own way to show it would name our line
     except BaseException as error:
         _warn(f"a figure could not be drawn: {_type_name(error)}\n")
         return None
     return "image/png", _to_base64(picture.getvalue(), newline=False).decode()
+
+
+def _send_drawn(figure: Any, send: Callable[[str, str], None]) -> None:
+    picture = _draw(figure)
+    if picture:
+        send(*picture)
 
 
 def _warn(text: str) -> None:
@@ -226,22 +258,17 @@ def _warn(text: str) -> None:
 
 def send_displays(value: Any, send: Callable[[str, str], None]) -> None:
     """Hand over what there is to look at: the value's rich representations, then the open figures."""
-    modules = sys.modules
     drawn = set()
     if value is not None:
-        if _is_figure(value, modules):
+        if _is_figure(value, _modules):
             drawn.add(id(value))
-            picture = _draw(value)
-            if picture:
-                send(*picture)
+            _send_drawn(value, send)
         else:
             try:
                 for mime, data in displays_of(value):
                     send(mime, data)
             except BaseException as error:
                 _warn(f"a rich representation failed: {_type_name(error)}\n")
-    for identity, figure in open_figures(modules):
+    for identity, figure in open_figures(_modules):
         if identity not in drawn:
-            picture = _draw(figure)
-            if picture:
-                send(*picture)
+            _send_drawn(figure, send)

@@ -15,6 +15,7 @@ import os
 import stat
 import struct
 import sys
+from _thread import get_ident
 from types import ModuleType
 
 from executor.runtime import program as programs
@@ -22,7 +23,7 @@ from executor.runtime.arguments import NO_INPUT, BadInput
 from executor.runtime.failures import SOURCE, describe, limit_hit, message_of, print_exception
 from executor.runtime.processes import RESULT, WORKDIR
 from executor.runtime.program import BadSource, Program
-from executor.runtime.results import BUILTINS, encode_repr, encode_result, send_displays, write_json
+from executor.runtime.results import BUILTINS, display_when_shown, encode_repr, encode_result, send_displays, write_json
 
 TYPE_CHECKING = False  # for types only: see `executor.runtime`
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os
 _run_exit_handlers = atexit._run_exitfuncs
 _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
 _collect, _tracked_objects, _frames_of_threads = gc.collect, gc.get_objects, sys._current_frames
-_modules = sys.modules
+_modules, _get_thread = sys.modules, get_ident
 _AnyFile, _write_once = _io._IOBase, io.FileIO.write
 _status_of, _file_type, _REGULAR = os.fstat, stat.S_IFMT, stat.S_IFREG
 _HEAD = struct.Struct(">cI")
@@ -142,9 +143,11 @@ class Session:
         self.program: Program | None = None
         self.namespace: dict[str, Any] = {}
         self.left = False  # whether the code ended itself with sys.exit
+        self.speaker: tuple[int, int] | None = None  # the process and thread whose figures are displayed when shown
 
     def run(self) -> NoReturn:
         """Compile, run, and end this process."""
+        self.speak()
         self.finish(self.attempt(self.whole))
 
     def whole(self) -> Any:
@@ -157,6 +160,13 @@ class Session:
             refuse_stdin()
         programs.load(self.code, self.namespace)
         return self.call(value)
+
+    def speak(self) -> None:
+        """Hand over displays from this process and thread alone: what others wrote would be mixed with it."""
+        self.speaker = _getpid(), _get_thread()
+
+    def _speaks(self) -> bool:
+        return self.speaker == (_getpid(), _get_thread())
 
     def run_script(self, value: Any) -> Any:
         """Run the code as a script; gives its value, or what a `main` gives that it imports by the way."""
@@ -175,6 +185,7 @@ class Session:
         """Compile the code, and give it a module to run in."""
         self.program = programs.compile_program(self.job["code"])
         self.namespace = programs.make_main(self.program).__dict__
+        display_when_shown(_send_display, self._speaks)
 
     def is_called(self, value: Any) -> bool:
         """Whether a function is called, and not just a script run."""
@@ -220,7 +231,7 @@ class Session:
     def finish(self, ended: tuple[dict[str, Any], Any]) -> NoReturn:
         """Hand over the value, let threads and exit handlers end, hand over the end, and leave."""
         end, value = ended
-        if end["status"] in ("ok", "error"):
+        if end["status"] in ("ok", "error", "exit"):
             send_displays(value, _send_display)
         text = self.encode(end, value)
         value = ended = None  # type: ignore[assignment] # so that finalisers run

@@ -109,6 +109,54 @@ plt.show()
     assert told.files[0]["mime"] == "image/png"
 
 
+def test_a_figure_that_is_shown_is_displayed_at_once_and_closed(boxes: Boxes) -> None:
+    code = """
+import matplotlib.pyplot as plt, time
+plt.plot([1, 2])
+plt.show()
+print(plt.get_fignums(), end="")
+time.sleep(0.3)
+plt.plot([2, 1])
+print("drawn", end="")
+"""
+    told = boxes.run(code, timeout_seconds=PATIENCE)
+    assert (told.status, told.stdout, told.stderr) == ("ok", "[]drawn", "")
+    assert [kind for kind in told.kinds if kind in "DO"] == ["D", "O", "O", "D"]
+
+
+def test_a_figure_that_is_shown_elsewhere_stays_open(boxes: Boxes) -> None:
+    code = """
+import matplotlib.pyplot as plt, os, threading
+plt.plot([1, 2])
+thread = threading.Thread(target=plt.show); thread.start(); thread.join()
+if os.fork(): os.wait()
+else: plt.show(); os._exit(0)
+print(plt.get_fignums(), end="")
+"""
+    told = boxes.run(code, timeout_seconds=PATIENCE)
+    assert (told.status, told.stdout, told.stderr, len(told.displays)) == ("ok", "[1]", "", 1)
+
+
+@pytest.mark.parametrize("end", ["import sys; sys.exit(3)", "1 / 0", "plt.show(); import os; os._exit(0)"])
+def test_figures_are_displayed_however_the_code_ends(boxes: Boxes, end: str) -> None:
+    told = boxes.run(f"import matplotlib.pyplot as plt\nplt.plot([1])\n{end}", timeout_seconds=PATIENCE)
+    assert [display["mime"] for display in told.displays] == ["image/png"]
+
+
+def test_each_input_of_a_batch_shows_its_own_figures(boxes: Boxes) -> None:
+    code = "from matplotlib.pyplot import *\nplot([0]); show()\ndef f(a): plot([a]); show(); return get_fignums()"
+    told = boxes.run(code, inputs=[1, 2], timeout_seconds=PATIENCE)
+    assert [verdict["result"] for verdict in told.verdicts] == [[], []]
+    assert told.kinds.count("D") == 2
+    assert told.kinds.index("D") > told.kinds.index("B", 1), told.kinds
+
+
+def test_a_warning_about_a_figure_does_not_name_the_runner(boxes: Boxes) -> None:
+    told = boxes.run("import matplotlib.pyplot as plt\nplt.title('\u4e2d')", timeout_seconds=PATIENCE)
+    assert told.stderr.startswith("UserWarning: Glyph 20013"), told.stderr
+    assert told.stderr.count("\n") == 1
+
+
 def test_a_figure_as_the_result_is_displayed_once(boxes: Boxes) -> None:
     code = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nfigure"
     told = boxes.run(code, timeout_seconds=PATIENCE)
