@@ -113,9 +113,25 @@ class NotFound(GatewayError):
 
 
 class ModelNotFound(NotFound):
-    """No provider, or not the one asked, has this model."""
+    """No provider, or not the one asked, has this model.
+
+    `kind` and `param` are the provider's `type` and `param` where it was the one to say so.
+    """
 
     code = "model_not_found"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        param: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        super().__init__(message, provider=provider, model=model)
+        self.kind = kind
+        self.param = param
 
 
 class MethodNotAllowed(GatewayError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.errors import GatewayError, ProviderError
+from gateway.errors import GatewayError, ModelNotFound, ProviderError
 
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -36,7 +36,7 @@ def openai(failure: Failure) -> dict[str, Any]:
     error = failure.error
     kind = _OPENAI_TYPES.get(failure.status, "server_error" if failure.status >= 500 else "invalid_request_error")
     param = error.details[0].field if error.details else None
-    if isinstance(error, ProviderError):
+    if isinstance(error, ProviderError | ModelNotFound):
         kind, param = error.kind or kind, error.param
     body: dict[str, Any] = {"message": error.message, "type": kind, "param": param, "code": error.error_code}
     if failure.request_id is not None:
@@ -50,7 +50,7 @@ def anthropic(failure: Failure) -> dict[str, Any]:
     """Anthropic's shape; a provider's own `type` is kept if it is one of Anthropic's."""
     error = failure.error
     kind = _ANTHROPIC_TYPES.get(failure.status, "api_error" if failure.status >= 500 else "invalid_request_error")
-    if isinstance(error, ProviderError) and error.kind in {*_ANTHROPIC_TYPES.values(), "api_error"}:
+    if isinstance(error, ProviderError | ModelNotFound) and error.kind in {*_ANTHROPIC_TYPES.values(), "api_error"}:
         kind = error.kind
     body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": error.message}}
     if failure.request_id is not None:

@@ -33,7 +33,7 @@ from gateway.providers.anthropic_body import write_body
 from gateway.providers.anthropic_plain import read_plain_answer
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
-from gateway.providers.failures import Complaint, late_error, openai_complaint, plain_complaint, refusal
+from gateway.providers.failures import Complaint, late_error, openai_complaint, plain_complaint, read_said, refusal
 from gateway.providers.framing import ServerSentEvent, SseDecoder
 from gateway.providers.leftovers import one_answer_only
 
@@ -72,7 +72,7 @@ class Anthropic:
 
     def explain_error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:  # noqa: ARG002  contract
         """Turn an error answer, `{"type": "error", "error": {"type", "message"}}`, into ours."""
-        answer = lenient.parse_or_none(body)
+        answer = read_said(body)
         complaint = openai_complaint(answer) or plain_complaint(answer)
         unknown = complaint is not None and status == 404 and complaint.kind == "not_found_error"
         return refusal(status, complaint, no_such_model=unknown)

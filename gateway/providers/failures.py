@@ -50,6 +50,22 @@ def _public_address(found: re.Match[str]) -> str:
     return address if _PUBLIC_HOST.fullmatch(address) else "(address left out)"
 
 
+def read_said(body: bytes) -> Any:
+    """Give what an error answer holds: its JSON value, or the text of one that is neither JSON nor a page.
+
+    None for what says nothing that could be shown to anybody: bytes that are no text, HTML, a stack trace.
+    """
+    said = lenient.parse_or_none(body)
+    if said is not None:
+        return said
+    try:
+        text = body.decode().strip()
+    except UnicodeDecodeError:
+        return None
+    is_shown = not text.startswith("<") and "Traceback (most recent call last)" not in text
+    return text if is_shown and "".join(text.split()).isprintable() else None
+
+
 def openai_complaint(body: Any) -> Complaint | None:
     """Read the error out of an answer in OpenAI's form or one of those seen in servers that imitate it.
 
@@ -126,7 +142,7 @@ def refusal(status: int, complaint: Complaint | None, *, no_such_model: bool = F
             else Complaint(message=message, code=complaint.code, kind=complaint.kind, param=complaint.param)
         )
     if no_such_model or says_no_such_model(status, complaint):
-        return ModelNotFound(clean_message(complaint.message))
+        return ModelNotFound(clean_message(complaint.message), kind=complaint.kind, param=complaint.param)
     return ProviderError(
         clean_message(complaint.message), status=status, code=complaint.code, kind=complaint.kind, param=complaint.param
     )

@@ -28,7 +28,7 @@ from gateway.messages.models import Model
 from gateway.providers import lenient
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
-from gateway.providers.failures import plain_complaint, refusal
+from gateway.providers.failures import plain_complaint, read_said, refusal
 from gateway.providers.framing import ServerSentEvent, SseDecoder
 from gateway.providers.gemini_body import write_body
 from gateway.providers.gemini_reply import (
@@ -64,7 +64,7 @@ class Gemini:
 
     def explain_error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:  # noqa: ARG002  contract
         """Turn an error answer, `{"error": {"code", "message", "status", "details"}}`, into ours."""
-        answer = lenient.parse_or_none(body)
+        answer = read_said(body)
         complaint = read_complaint(answer)
         if complaint is not None and refuses_key(answer):
             return CredentialsRefused(f"the provider refused the credentials (it answered with status {status})")

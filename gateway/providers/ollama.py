@@ -34,7 +34,7 @@ from gateway.messages.models import Model
 from gateway.providers import lenient
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
-from gateway.providers.failures import openai_complaint, plain_complaint, raise_error_in, refusal
+from gateway.providers.failures import openai_complaint, plain_complaint, raise_error_in, read_said, refusal
 from gateway.providers.framing import NdjsonDecoder
 from gateway.providers.leftovers import (
     has_cache_control,
@@ -79,7 +79,7 @@ class Ollama:
 
     def explain_error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:  # noqa: ARG002  contract
         """Turn an error answer, `{"error": "text"}`, into ours."""
-        answer = lenient.parse_or_none(body)
+        answer = read_said(body)
         return refusal(status, openai_complaint(answer) or plain_complaint(answer))
 
     def chat_request(self, chat: ChatRequest) -> UpstreamRequest:

@@ -19,7 +19,7 @@ from gateway.messages.models import Model
 from gateway.providers import lenient
 from gateway.providers.base import StreamDecoder, UpstreamRequest
 from gateway.providers.decoding import StreamReader
-from gateway.providers.failures import openai_complaint, plain_complaint, raise_error_in, refusal
+from gateway.providers.failures import openai_complaint, plain_complaint, raise_error_in, read_said, refusal
 from gateway.providers.leftovers import left_out, texts_only
 from gateway.providers.openai_body import Profile, write_body
 from gateway.providers.openai_reply import read_reply, read_usage
@@ -40,7 +40,7 @@ class OpenAICompatible:
 
     def explain_error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:  # noqa: ARG002  contract
         """Turn an error answer into ours; see `base.Vendor`."""
-        answer = lenient.parse_or_none(body)
+        answer = read_said(body)
         return refusal(status, openai_complaint(answer) or plain_complaint(answer))
 
     def chat_request(self, chat: ChatRequest) -> UpstreamRequest:
