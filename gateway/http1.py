@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from sanic import Request
 from sanic.compat import Header
-from sanic.exceptions import ServerError
+from sanic.exceptions import BadRequest, ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse
 from sanic.server import HttpProtocol
@@ -22,6 +22,9 @@ from gateway.api.replies import Reply
 from gateway.api.services import Findings
 
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ?([0-9]{1,18})")
+# RFC 9112, 5 and 2.2: a name is a token with the colon right behind it, and no line is folded or holds a bare CR, LF
+# or NUL. Who reads such a head otherwise than the server before us did, sees another body, and another next request.
+_WELL_FORMED = re.compile(rb"[^\r\n\0]*(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*)*")
 _WITH_BODY = frozenset(status.value for status in HTTPStatus if status >= 200) - {204, 304}
 
 
@@ -53,6 +56,8 @@ class QuickHttp(Http):
         end = buffer.find(b"\r\n\r\n")
         if not 0 < end < self.HEADER_MAX_SIZE or not self._take_head(bytes(buffer[:end])):
             await super().http1_request_header()  # type: ignore[no-untyped-call]  # Sanic has no hints here
+            if _WELL_FORMED.fullmatch(self.request.head) is None:
+                raise BadRequest("A header is not well-formed.")
 
     def _take_head(self, head: bytes) -> bool:
         """Make a request of a plain head; False, with nothing changed, for any other."""
@@ -110,7 +115,7 @@ class QuickHttp(Http):
 
 def _read_head(head: bytes, begin: int, end: int) -> _Head | None:
     """Read a head whose body's length stands from `begin` to `end`; None for one that is not plain."""
-    if not head.isascii():
+    if not head.isascii() or _WELL_FORMED.fullmatch(head) is None:
         return None
     line, *lines = head.decode("ascii").split("\r\n")
     parts = line.split(" ")
@@ -118,9 +123,7 @@ def _read_head(head: bytes, begin: int, end: int) -> _Head | None:
         return None
     pairs = []
     for text in lines:
-        name, colon, value = text.partition(":")
-        if not colon:
-            return None
+        name, _, value = text.partition(":")
         pairs.append((name.lower(), value.lstrip()))
     headers = Header(pairs)
     if "transfer-encoding" in headers or "upgrade" in headers or "expect" in headers:
