@@ -65,7 +65,6 @@ HOSTILE = {
     "two keys that differ": [f"x-api-key: {GATEWAY_KEY}", "x-api-key: x"],
     "a bad bearer before a good key": ["authorization: Bearer x", f"x-api-key: {GATEWAY_KEY}"],
     "a tab for the blank": [f"authorization: Bearer\t{GATEWAY_KEY}"],
-    "a blank before the colon": [f"authorization : Bearer {GATEWAY_KEY}"],
     "an underscore": [f"x_api_key: {GATEWAY_KEY}"],
     "a header of Gemini's elsewhere": [f"x-goog-api-key: {GATEWAY_KEY}"],
     "the provider's header": [f"x-provider-authorization: Bearer {GATEWAY_KEY}"],
@@ -97,7 +96,12 @@ async def test_a_hostile_head_is_401_and_no_more(guarded: httpx.AsyncClient, nam
 
 @pytest.mark.parametrize(
     "lines",
-    [[GOOD, "transfer-encoding: chunked"], [GOOD, "content-length: 5"], ["authorization: Bearer", f" {GATEWAY_KEY}"]],
+    [
+        [GOOD, "transfer-encoding: chunked"],
+        [GOOD, "content-length: 5"],
+        ["authorization: Bearer", f" {GATEWAY_KEY}"],
+        [f"authorization : Bearer {GATEWAY_KEY}"],
+    ],
 )
 async def test_what_is_not_http_is_400(guarded: httpx.AsyncClient, lines: list[str]) -> None:
     assert (await ask(guarded, *lines))[0] == 400
