@@ -187,14 +187,19 @@ async def pass_through(request: GatewayRequest, provider: ProviderSettings, raw:
     """Send a request on as it is, with the provider's credentials, and the answer back as it comes."""
     services = request.services
     caller = caller_of(request)
-    headers = forwarded(raw.headers)
+    headers = [(name, value) for name, value in forwarded(raw.headers) if not request.is_ours(value)]
     given = {name for name, _ in headers}  # a version of its API that the client names wins over ours
     credentials = await services.router.credential_headers(provider, caller)
     headers += [pair for pair in credentials if pair[0].lower() not in given]
     with Recording(request, asked="") as recording:
         recording.aimed_at(Target(provider=provider.name, model=""))
         async with services.upstream.exchange(
-            provider, raw.method, raw.path, headers=headers, body=raw.body, request_id=request.request_id
+            provider,
+            raw.method,
+            _drop_ours(request, raw.path),
+            headers=headers,
+            body=raw.body,
+            request_id=request.request_id,
         ) as answer:
             recording.answered(answer.status)
             if answer.status == 401:
@@ -258,6 +263,16 @@ def strip_key(path: str, provider: ProviderSettings) -> str:
         return path
     kept = "&".join(pair for pair in query.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "key")
     return f"{bare}?{kept}" if kept else bare
+
+
+def _drop_ours(request: GatewayRequest, path: str) -> str:
+    """Take what lets callers in here out of a query, whatever it is called there."""
+    bare, _, query = path.partition("?")
+    pairs = query.split("&")
+    kept = [pair for pair in pairs if not request.is_ours(unquote_plus(pair.partition("=")[2]))]
+    if len(kept) == len(pairs):
+        return path
+    return f"{bare}?{'&'.join(kept)}" if kept else bare
 
 
 def forwarded(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

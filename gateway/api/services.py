@@ -137,4 +137,11 @@ class GatewayRequest(_Base):
         if given is None:
             return None
         scheme, _, key = given.partition(" ")
-        return key.strip() or None if scheme.lower() == "bearer" else None
+        key = key.strip()
+        return key if scheme.lower() == "bearer" and key and not self.is_ours(key) else None
+
+    def is_ours(self, value: str) -> bool:
+        """Whether a value is a credential for this gateway, bare or behind a scheme: none of them may go upstream."""
+        if not self.services.settings.auth.enabled:
+            return False
+        return self.services.credentials.recall(value.rpartition(" ")[2]) is not None

@@ -247,6 +247,29 @@ async def test_the_gateways_own_key_in_a_query_never_goes_on(tmp_path: Path) -> 
         assert (await place.client.get("/gemini/v1beta/models?key=wrong")).status_code == 401
 
 
+async def test_the_gateways_own_key_never_goes_on_by_whatever_name(tmp_path: Path) -> None:
+    bearer = {"authorization": f"Bearer {GATEWAY_KEY}"}
+    async with in_front_of(answering(), tmp_path, "--key", GATEWAY_KEY) as (client, at):
+        for name in ("api-key", "x-api-key", "x-goog-api-key", "x-provider-authorization", "x-anything"):
+            for value in (GATEWAY_KEY, f"Bearer {GATEWAY_KEY}"):
+                given = {**bearer, name: value, "x-other": "stays"}
+                assert (await client.get(f"/openai/x?key={GATEWAY_KEY}&a=1&&b=", headers=given)).status_code == 200
+                line, headers, _ = asked(at)
+                assert line == "GET /v1/x?a=1&&b= HTTP/1.1"
+                assert headers["authorization"] == f"Bearer {PROVIDER_KEY}"
+                assert headers["x-other"] == "stays"
+        await client.get(f"/openai/x?api_key={GATEWAY_KEY.replace('-', '%2D')}", headers=bearer)
+        assert asked(at)[0] == "GET /v1/x HTTP/1.1"
+        described = {
+            "provider": "openai",
+            "path": "/x",
+            "query": {"key": GATEWAY_KEY},
+            "headers": {"api-key": GATEWAY_KEY},
+        }
+        assert (await client.post("/api/passthrough", json=described, headers=bearer)).status_code == 200
+        assert GATEWAY_KEY not in str([request.head for request in at.requests])
+
+
 async def test_every_provider_has_its_own_path_with_its_own_credentials(place: Town) -> None:
     paths = {
         "openai": ("/models", "/v1/models"),
