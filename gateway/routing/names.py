@@ -87,10 +87,12 @@ def _further(spec: str, settings: Settings) -> ModelSettings | None:
 
 
 def _follow(entry: ModelSettings, settings: Settings, owners: Owners) -> Iterator[Target]:
-    """Give the entry's own target, then one for each fallback; a fallback's own fallbacks are not followed."""
-    yield _lead(entry, settings, owners)
-    for spec in entry.fallbacks:
-        yield _lead(ModelSettings(model=spec), settings, owners)
+    """Give the entry's own target, then one for each fallback; a fallback's own fallbacks are not followed.
+
+    The entry's options are for its fallbacks, too.
+    """
+    for spec in (entry.model, *entry.fallbacks):
+        yield _lead(ModelSettings(model=spec, options=entry.options), settings, owners)
 
 
 def _lead(entry: ModelSettings, settings: Settings, owners: Owners) -> Target:

@@ -49,7 +49,18 @@ def test_an_alias_leads_where_it_says_with_its_fallbacks_in_order() -> None:
     assert route("fast", models=models) == ["ollama/llama3:8b"]
     assert route("smart", models=models) == ["anthropic/claude", "openai/gpt-4o", "ollama/llama3:8b"]
     found = find_route("smart", None, settings(models=models), lambda _model: ())
-    assert [dict(target.options) for target in found.targets] == [{"temperature": 0.2}, {}, {}]
+    assert [dict(target.options) for target in found.targets] == [{"temperature": 0.2}] * 3
+
+
+def test_what_an_alias_sets_holds_for_its_fallbacks_over_what_they_set_themselves() -> None:
+    models = {
+        "smart": ModelSettings(model="openai:gpt-4o", fallbacks=("fast",), options={"temperature": 0.2}),
+        "fast": ModelSettings(model="ollama:llama3", options={"temperature": 1, "num_ctx": 8192}),
+    }
+    found = find_route("smart", None, settings(models=models), lambda _model: ())
+    assert [dict(target.options) for target in found.targets] == [
+        {"temperature": 0.2}, {"temperature": 0.2, "num_ctx": 8192}
+    ]  # fmt: skip
 
 
 def test_the_map_decides_by_exact_name_then_by_longest_prefix() -> None:
