@@ -1,6 +1,6 @@
 """Which model of which provider is meant (API.md 1.4)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -115,17 +115,37 @@ def _with_options(target: Target, settings: Settings) -> Target:
 
 def _find_target(asked: str, provider: str | None, settings: Settings, owners: Owners) -> Target:
     if provider is not None:
-        prefix = f"{provider}:"
-        return Target(provider=provider, model=asked.removeprefix(prefix))
-    named, _, rest = asked.partition(":")
-    if rest and named in settings.providers:
-        return Target(provider=named, model=rest)
+        return _name_target(provider, asked.removeprefix(f"{provider}:"))
+    named, colon, rest = asked.partition(":")
+    if colon and named in settings.providers:
+        return _name_target(named, rest)
     if mapped := _find_mapped(asked, settings.model_provider_map):
         return Target(provider=mapped, model=asked)
     having = owners(asked)
+    if len(having) > 1:
+        having = _keep_visible(having, asked, settings) or having[:1]  # hidden, all of them: so is the model
     if len(having) == 1:
         return Target(provider=having[0], model=asked)
-    return Target(provider=settings.default_provider, model=asked)
+    return Target(provider=_find_default(asked, settings), model=asked)
+
+
+def _find_default(asked: str, settings: Settings) -> str:
+    """Give the default provider; in the place of one that a filter hides, the only one that it shows."""
+    if is_visible(Target(provider=settings.default_provider, model=asked), settings):
+        return settings.default_provider
+    visible = _keep_visible(settings.providers, asked, settings)
+    return visible[0] if len(visible) == 1 else settings.default_provider
+
+
+def _name_target(provider: str, model: str) -> Target:
+    if not model:
+        detail = Detail("model", f"must name a model of {provider}: '{provider}:' is none")
+        raise InvalidRequest.naming([detail])
+    return Target(provider=provider, model=model)
+
+
+def _keep_visible(providers: Iterable[str], model: str, settings: Settings) -> tuple[str, ...]:
+    return tuple(name for name in providers if is_visible(Target(provider=name, model=model), settings))
 
 
 def _find_mapped(asked: str, mapping: Mapping[str, str]) -> str | None:

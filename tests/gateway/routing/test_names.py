@@ -93,6 +93,24 @@ def test_a_filter_hides_what_is_outside_but_not_aliases_that_lead_inside() -> No
         route("gpt", "openai", provider_filter="ollama")
 
 
+def test_under_a_filter_a_bare_name_leads_to_the_only_visible_provider() -> None:
+    owned = {"gemma": ("ollama", "work"), "far": ("ollama",), "wide": ("ollama", "openai")}
+    for asked in ("gemma", "listed-by-nobody"):
+        assert route(asked, owned=owned, provider_filter="work", default_provider="openai") == [f"work/{asked}"]
+    assert route("gemma", owned=owned, model_filter="work:gemma", default_provider="openai") == ["work/gemma"]
+    with pytest.raises(ModelNotFound):
+        route("other", owned=owned, model_filter="work:gemma", default_provider="openai")
+    for elsewhere in ("far", "wide"):
+        with pytest.raises(ModelNotFound):
+            route(elsewhere, owned=owned, provider_filter="work", default_provider="openai")
+
+
+@pytest.mark.parametrize(("asked", "provider"), [("work:", None), ("work:", "work"), ("", "work")])
+def test_a_provider_without_a_model_is_no_model(asked: str, provider: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="model: must name a model of work"):
+        route(asked, provider)
+
+
 def test_a_model_filter_may_be_a_name_or_an_alias() -> None:
     models = {"fast": ModelSettings(model="ollama:llama3")}
     assert is_visible(Target(provider="ollama", model="llama3"), settings(model_filter="ollama:llama3"))
