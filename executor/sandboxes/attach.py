@@ -13,9 +13,9 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from typing import cast
-from urllib.parse import urlsplit
 
 from executor.errors import EngineFailed
+from executor.sandboxes.engine_http import connect
 from executor.sandboxes.frames import BrokenFrame, FrameDecoder
 
 _CHUNK = struct.Struct(">BxxxI")
@@ -179,15 +179,10 @@ async def attach(docker_host: str, container: str, *, seconds: float) -> Attachm
 
     Raises `EngineFailed` if the engine refuses, cannot be reached, or takes longer than `seconds`.
     """
-    loop = asyncio.get_running_loop()
-    address = urlsplit(docker_host)
     attachment: Attachment | None = None
     try:
         async with asyncio.timeout(seconds):
-            if address.scheme == "unix":
-                _, attachment = await loop.create_unix_connection(Attachment, address.path)
-            else:
-                _, attachment = await loop.create_connection(Attachment, address.hostname or "", address.port or 2375)
+            attachment = cast(Attachment, await connect(docker_host, Attachment))
             attachment.write(_request(container))
             await attachment.upgraded()
     except (OSError, TimeoutError, socket.gaierror) as error:

@@ -43,7 +43,7 @@ def container_settings(policy: Policy, *, owner: str, name: str, expires: int) -
             "tty": False,
             "network_disabled": True,
             "environment": {},
-            "labels": {OWNER_LABEL: owner, EXPIRES_LABEL: str(expires), IMAGE_LABEL: policy.image},
+            "labels": make_labels(policy, owner=owner, expires=expires),
         },
         "host": {
             "network_mode": "none",
@@ -70,6 +70,11 @@ def container_settings(policy: Policy, *, owner: str, name: str, expires: int) -
             "privileged": False,
         },
     }
+
+
+def make_labels(policy: Policy, *, owner: str, expires: int) -> dict[str, str]:
+    """Give the labels that say whose a box is, from when on it is nobody's (Unix time), and its image's name."""
+    return {OWNER_LABEL: owner, EXPIRES_LABEL: str(expires), IMAGE_LABEL: policy.image}
 
 
 # The supervisor itself counts against the engine's limit.

@@ -1,7 +1,8 @@
 """Sandboxes as Docker containers: the only file that imports docker.
 
 The SDK blocks, so its verbs run in a small bounded pool of threads, each call under a deadline of its own; whatever
-is unknown after a deadline is left to the sweep. The streams do not pass through the SDK at all, see `attach`.
+is unknown after a deadline is left to the sweep. What each box needs does not pass through the SDK: it is created,
+started and removed through `engine_http`, under the same deadline, and its streams come through `attach`.
 
 When is a box swept? A box cannot outlive its owner, since the supervisor in it ends itself as soon as the connection
 that its owner holds is gone: that connection is the heartbeat, renewed by being there. So one that has ended, bears
@@ -23,15 +24,17 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import docker.errors
+import msgspec
 import requests.exceptions
 from docker import APIClient
 from docker.transport import UnixHTTPAdapter
 
-from executor.errors import EngineFailed, ImageMissing, SandboxLost
+from executor.errors import EngineFailed, ImageMissing, SandboxLost, SandboxUnavailable
 from executor.runs import Ended, Event, Policy, Run, StopReason
 from executor.sandboxes import confinement
 from executor.sandboxes.attach import Attachment, attach
 from executor.sandboxes.base import EngineReport
+from executor.sandboxes.engine_http import EngineHttp
 from executor.sandboxes.frames import BrokenFrame
 from executor.sandboxes.jobs import decode_event, decode_ready, encode_job, encode_stop
 from executor.sandboxes.ownership import Owner
@@ -46,6 +49,8 @@ DEAD_SECONDS = 120.0
 LEAVE_SECONDS = 1.0
 SWEEP_LOOKS = 4
 SWEEP_PAUSE_SECONDS = 0.7
+_BAD_REQUEST, _NOT_FOUND = 400, 404
+_MAX_REASON = 500
 
 
 class _OneConnection(UnixHTTPAdapter):
@@ -163,6 +168,8 @@ class DockerEngine:
         self._lifetime = lifetime
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
         self._clients = threading.local()
+        self._http = EngineHttp(docker_host)
+        self._bodies: dict[Policy, tuple[str, dict[str, Any]]] = {}
         self._names: set[str] = set()
 
     async def create(self, policy: Policy) -> DockerSandbox:
@@ -171,9 +178,9 @@ class DockerEngine:
         self._names.add(name)
         sandbox: DockerSandbox | None = None
         try:
-            await self.call(lambda client: self._create(client, policy, name))
+            await self._create(policy, name)
             sandbox = DockerSandbox(self, policy, name, await attach(self._host, name, seconds=CALL_SECONDS))
-            await self.call(lambda client: client.start(name))
+            await self._ask("POST", f"/containers/{name}/start")
             await sandbox.greet()
         except BaseException:
             await asyncio.shield(sandbox.destroy() if sandbox else self.remove(name))
@@ -183,10 +190,9 @@ class DockerEngine:
     async def remove(self, name: str) -> None:
         """Kill and remove a container by name; what fails is left to the sweep."""
         try:
-            await self.call(lambda client: client.remove_container(name, v=True, force=True))
+            await self._ask("DELETE", f"/containers/{name}?v=1&force=1", unless=_NOT_FOUND)
         except EngineFailed as error:
-            if not isinstance(error.__cause__, docker.errors.NotFound):
-                log.warning("a box could not be removed, the sweep will try again: %s", error)
+            log.warning("a box could not be removed, the sweep will try again: %s", error)
         finally:
             self._names.discard(name)
 
@@ -225,6 +231,7 @@ class DockerEngine:
             label = f"{confinement.OWNER_LABEL}={self.owner}"
             found = await self.call(lambda client: client.containers(all=True, filters={"label": [label]}))
             await asyncio.gather(*(self.remove(entry["Id"]) for entry in found))
+        self._http.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._ownership.release()
 
@@ -256,11 +263,37 @@ class DockerEngine:
             self._clients.client = client
         return client
 
-    def _create(self, client: APIClient, policy: Policy, name: str) -> None:
-        settings = confinement.container_settings(
-            policy, owner=self.owner, name=name, expires=int(time.time() + self._lifetime)
-        )
-        client.create_container(**settings["container"], host_config=client.create_host_config(**settings["host"]))
+    async def _create(self, policy: Policy, name: str) -> None:
+        if policy not in self._bodies:
+            self._bodies[policy] = await self.call(lambda client: _describe(client, policy))
+        version, described = self._bodies[policy]
+        labels = confinement.make_labels(policy, owner=self.owner, expires=int(time.time() + self._lifetime))
+        body = msgspec.json.encode({**described, "Labels": labels})
+        await self._ask("POST", f"/v{version}/containers/create?name={name}", body, missing=ImageMissing)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        unless: int | None = None,
+        missing: type[SandboxUnavailable] = EngineFailed,
+    ) -> None:
+        """Ask the engine under a deadline; a refusal becomes ours, but for the status `unless`."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                status, answer = await self._http.request(method, path, body)
+        except TimeoutError as error:
+            raise EngineFailed("The container engine did not answer in time.") from error
+        except OSError as error:
+            raise EngineFailed("The container engine cannot be reached.") from error
+        if status < _BAD_REQUEST or status == unless:
+            return
+        log.warning("the engine refused: %s", answer[:_MAX_REASON].decode(errors="replace").strip())
+        if status == _NOT_FOUND:
+            raise missing("The container engine does not know the sandbox, or has not its image.")
+        raise EngineFailed("The container engine refused to make a sandbox.")
 
     async def _has_image(self, reference: str) -> bool:
         try:
@@ -292,6 +325,16 @@ class DockerEngine:
             return False
         since = entry["Created"] if state["Status"] == "created" else _unix_time(state["FinishedAt"])
         return bool(not state["Running"] and time.time() - since > DEAD_SECONDS)
+
+
+def _describe(client: APIClient, policy: Policy) -> tuple[str, dict[str, Any]]:
+    """Put all that a box is to be into the engine's words, but for its labels; gives the API's version with it."""
+    settings = confinement.container_settings(policy, owner="", name="", expires=0)
+    container = {name: value for name, value in settings["container"].items() if name not in ("name", "labels")}
+    config = client.create_container_config(
+        command=None, **container, host_config=client.create_host_config(**settings["host"])
+    )
+    return client.api_version, {name: value for name, value in config.items() if value is not None}
 
 
 def _has_expired(label: str) -> bool:
