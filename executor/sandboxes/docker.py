@@ -332,7 +332,7 @@ def _describe(client: APIClient, policy: Policy) -> tuple[str, dict[str, Any]]:
     settings = confinement.container_settings(policy, owner="", name="", expires=0)
     container = {name: value for name, value in settings["container"].items() if name not in ("name", "labels")}
     config = client.create_container_config(
-        command=None, **container, host_config=client.create_host_config(**settings["host"])
+        command=[], **container, host_config=client.create_host_config(**settings["host"])
     )
     return client.api_version, {name: value for name, value in config.items() if value is not None}
 
