@@ -12,7 +12,7 @@ import msgspec
 from sanic.response import HTTPResponse
 
 from gateway.api.errors import describe
-from gateway.api.guard import EXECUTE, EXECUTE_LOOK, Endpoint
+from gateway.api.guard import EXECUTE, EXECUTE_CANCEL, EXECUTE_LOOK, Endpoint
 from gateway.api.recording import CLIENT_LEFT
 from gateway.api.services import GatewayRequest
 from gateway.api.streams import StreamForm, send_stream
@@ -171,5 +171,5 @@ ENDPOINTS = (
     Endpoint("POST", "/execute", run_code, EXECUTE),
     Endpoint("GET HEAD", "/execute/limits", show_limits, EXECUTE_LOOK),
     Endpoint("GET HEAD", "/executions", list_executions, EXECUTE_LOOK),
-    Endpoint("DELETE", "/executions/<execution_id:str>", cancel_execution, EXECUTE_LOOK),
+    Endpoint("DELETE", "/executions/<execution_id:str>", cancel_execution, EXECUTE_CANCEL),
 )

@@ -36,11 +36,13 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 class Access:
     """What an endpoint wants: a scope (None: open to everyone), a quota to draw on, a JSON body.
 
-    `any_host` is for what even a rebound name or a strange web page may see.
+    `overdraws` is for what counts and is let through even so when nothing is left; `any_host` for what even a rebound
+    name or a strange web page may see.
     """
 
     scope: str | None = None
     quota: str | None = None
+    overdraws: bool = False
     json: bool = False
     any_host: bool = False
 
@@ -50,7 +52,9 @@ HEALTH = Access(any_host=True)
 LLM = Access(scope="llm", quota="requests", json=True)
 LLM_RAW = Access(scope="llm", quota="requests")
 EXECUTE = Access(scope="execute", quota="executions", json=True)
-EXECUTE_LOOK = Access(scope="execute")
+EXECUTE_LOOK = Access(scope="execute", quota="executions")
+# Who has used up the limit may well have code running that does harm, or costs: a refusal would keep it running.
+EXECUTE_CANCEL = Access(scope="execute", quota="executions", overdraws=True)
 ADMIN = Access(scope="admin")
 
 
@@ -146,7 +150,7 @@ async def admit(request: GatewayRequest, access: Access) -> None:
             raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding.")
     check_declared_size(headers.get("content-length"), settings.max_request_bytes)
     if access.quota is not None:
-        await _draw(request, access.quota)
+        await _draw(request, access.quota, overdraws=access.overdraws)
 
 
 async def _identify(request: GatewayRequest) -> Identity:
@@ -157,7 +161,7 @@ async def _identify(request: GatewayRequest) -> Identity:
     return await request.services.credentials.identify(presented)
 
 
-async def _draw(request: GatewayRequest, quota: str) -> None:
+async def _draw(request: GatewayRequest, quota: str, *, overdraws: bool) -> None:
     services = request.services
     caller = request.caller
     if caller is not None:
@@ -168,7 +172,7 @@ async def _draw(request: GatewayRequest, quota: str) -> None:
     quotas = services.quotas
     allowance = quotas.hit_here(quota, who, own) if quotas.are_here else await quotas.hit(quota, who, own)
     request.allowance = allowance
-    if allowance is not None and not allowance.allowed:
+    if allowance is not None and not allowance.allowed and not overdraws:
         services.metrics.rate_limited(quota)
         raise RateLimited(
             f"More than {allowance.limit} requests: wait {allowance.retry_after:.0f} s.",

@@ -189,6 +189,18 @@ async def test_limits_and_executions_are_passed_on(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+async def test_looking_draws_on_the_limit_of_runs_and_cancelling_is_never_refused_over_it(tmp_path: Path) -> None:
+    async with pair(tmp_path, RATE_LIMIT_EXECUTE="3/minute", RATE_LIMIT="100/minute") as (client, stand_in):
+        looks = [await client.get(path) for path in ("/execute/limits", "/executions", "/executions", "/executions")]
+        run = await client.post("/execute", json={"code": "1"})
+        cancelled = await client.delete("/executions/exec_ann")
+        chats = await client.get("/v1/models")
+    assert [answer.status_code for answer in (*looks, run, cancelled)] == [200, 200, 200, 429, 429, 200]
+    assert [answer.headers["ratelimit-remaining"] for answer in (*looks, cancelled)] == ["2", "1", "0", "0", "0"]
+    assert [asked[:2] for asked in runs(stand_in)][-1] == ("DELETE", "/executions/exec_ann")
+    assert chats.headers["ratelimit-remaining"] == "99"
+
+
 async def test_healthz_knows_the_executor_that_answers(tmp_path: Path) -> None:
     async with pair(tmp_path) as (client, _):
         await client.post("/execute", json={"code": "1"})
