@@ -138,6 +138,8 @@ class Runner:
             try:
                 return await self._in_sandbox(active, arrived, listener)
             except SandboxLost:
+                if active.cancelled:
+                    return _never_begun(run)
                 # The code had not begun, so nothing has happened: another box may try.
                 log.warning("a sandbox was lost before %s began, trying another one", run.id)
                 return await self._in_sandbox(active, arrived, listener)

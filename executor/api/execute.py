@@ -3,11 +3,12 @@
 import asyncio
 import codecs
 import contextlib
+import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
@@ -22,9 +23,12 @@ from executor.readiness import Readiness
 from executor.runner import Claimed, Listener, Notice
 from executor.runs import Display, Outcome, Output, OutputFile, Part, Run
 
+log = logging.getLogger("executor.api")
 blueprint = Blueprint("execute")
 
 KEEP_ALIVE_SECONDS = 10.0
+UNREAD_SECONDS = 30.0
+PIECE_BYTES = 65536
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -93,6 +97,10 @@ def _with_hint(part: Part, run: Run, readiness: Readiness) -> Part:
     return Part(verdict=verdict, stdout=part.stdout, stderr=part.stderr)
 
 
+class Unread(Exception):
+    """The client of a stream does not read."""
+
+
 class _Events:
     """Turns what happens in a run into the events of API.md 4.2, and keeps them until they are sent.
 
@@ -148,14 +156,34 @@ async def _stream(request: Request, run: Run) -> None:
             content_type="text/event-stream", headers={ID_HEADER: request_id(request), **STREAM_HEADERS}
         )
         assert response is not None
-        await response.send(first)
+        await send_in_pieces(response.send, first)
         while (data := await _next(events.queue)) is not None:
-            await response.send(data)
-        await response.eof()
+            await send_in_pieces(response.send, data)
+        await _while_read(response.eof())
+    except Unread:
+        log.info("the client of %s of %s does not read, its connection is dropped", run.id, run.user)
+        cast(asyncio.Transport, request.transport).abort()
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await task
+
+
+async def send_in_pieces(send: Callable[[bytes], Awaitable[object]], data: bytes) -> None:
+    """Send data; `Unread` if a piece waits too long until the client has read of what came before.
+
+    By pieces, since a slow client may take its time for the whole: all it has to do is go on.
+    """
+    for start in range(0, len(data), PIECE_BYTES):
+        await _while_read(send(data[start : start + PIECE_BYTES]))
+
+
+async def _while_read(sending: Awaitable[object]) -> None:
+    try:
+        async with asyncio.timeout(UNREAD_SECONDS):
+            await sending
+    except TimeoutError:
+        raise Unread from None
 
 
 async def _next(queue: asyncio.Queue[bytes | None]) -> bytes | None:
@@ -181,6 +209,8 @@ async def _run_for_stream(request: Request, run: Run, events: _Events, listener:
 
     try:
         outcome = await services.runner.run(run, listen)
+        if not begun:
+            events.put("start", {"id": run.id})
         events.done(answer(complete(outcome, services.readiness)))
     except Exception as error:
         if not begun:

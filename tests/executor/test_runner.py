@@ -4,10 +4,12 @@ import concurrent.futures
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.executor.conftest import Executor, boxes, running
+from tests.executor.test_contract import read_events
 
 pytestmark = pytest.mark.docker
 
@@ -56,6 +58,12 @@ def test_a_flood_is_cut_counted_and_stopped(alone: Executor) -> None:
     assert "10 MiB" in answer["error"]["message"]
 
 
+def stream(executor: Executor, user: str) -> list[dict[str, Any]]:
+    with executor.client(user) as client:
+        answer = client.post("/execute", json={"code": SLEEP, "timeout_seconds": 40, "stream": True})
+    return read_events(answer.text)
+
+
 def test_a_run_that_is_cancelled_before_it_has_a_box_is_cancelled_too(tmp_path: Path) -> None:
     with running(tmp_path, MAX_CONCURRENT="1") as executor, concurrent.futures.ThreadPoolExecutor() as threads:
         first = threads.submit(executor.execute, SLEEP, timeout_seconds=40, user="first")
@@ -63,8 +71,13 @@ def test_a_run_that_is_cancelled_before_it_has_a_box_is_cancelled_too(tmp_path: 
             executor.wait(lambda: client.get("/executions").json()["executions"])
             second = threads.submit(executor.execute, SLEEP, timeout_seconds=40, user="second")
             executor.wait(lambda: len(client.get("/executions").json()["executions"]) == 2)
+            third = threads.submit(stream, executor, "third")
+            executor.wait(lambda: len(client.get("/executions").json()["executions"]) == 3)
             for entry in reversed(client.get("/executions").json()["executions"]):
                 assert client.delete(f"/executions/{entry['id']}").status_code == 202
         assert second.result(timeout=20)["status"] == "cancelled"
         assert second.result()["stdout"] == ""
+        start, done = third.result(timeout=20)
+        assert (start["event"], done["event"]) == ("start", "done")
+        assert (start["data"]["id"], done["data"]["status"]) == (done["data"]["id"], "cancelled")
         assert first.result(timeout=20)["status"] == "cancelled"
