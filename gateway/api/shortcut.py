@@ -140,7 +140,7 @@ class _Native(Generic[ParsedT]):
                 if frame is not None:
                     if not self._passage.begins_well(frame):
                         break
-                    stream = self._passage.stream(self._envelope)
+                    stream = self._passage.stream(self._envelope, opened.target.model)
                     return stream, stream.feed(begun)
         return await self._router.begin(opened, begun)
 

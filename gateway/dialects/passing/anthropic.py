@@ -8,9 +8,8 @@ from gateway.dialects import envelope as envelopes
 from gateway.dialects import errors, sse
 from gateway.dialects.envelope import Envelope
 from gateway.dialects.errors import Failure
-from gateway.dialects.passing.base import Seen
-from gateway.dialects.passing.frames import data_of, event_of, sse_cutter
-from gateway.errors import UnusableAnswer
+from gateway.dialects.passing.base import FrameStream, Seen
+from gateway.dialects.passing.frames import named_data, read_event, sse_cutter
 from gateway.messages.chat import Usage
 from gateway.providers import VENDORS
 from gateway.providers.anthropic import read_usage
@@ -69,46 +68,45 @@ class AnthropicPassage:
 
     def begins_well(self, frame: bytes) -> bool:
         """Tell whether a frame is one of Anthropic's named events."""
-        return event_of(frame) in (b"message_start", b"ping", b"error")
+        return read_event(frame)[0] in (b"message_start", b"ping", b"error")
 
     def fail(self, failure: Failure) -> list[bytes]:
         """Write an error that ends a stream."""
         return [sse.event("error", errors.anthropic(failure))]
 
-    def stream(self, envelope: Envelope) -> "AnthropicStream":
+    def stream(self, envelope: Envelope, model: str) -> "AnthropicStream":
         """Give a fresh stream."""
-        del envelope
+        del envelope, model
         return AnthropicStream()
 
 
-class AnthropicStream:
+class AnthropicStream(FrameStream):
     """One stream of events on its way through."""
 
+    __slots__ = ("_counts",)
+
     def __init__(self) -> None:
-        self.seen = Seen()
-        self._cutter = sse_cutter()
+        super().__init__(sse_cutter())
         self._counts: dict[str, Any] = {}
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes, give the frames to pass on."""
-        return [frame for frame in self._cutter.cut(data) if self._look(frame)]
+    def _end(self) -> list[bytes]:
+        return [sse.event("message_stop", {"type": "message_stop"})]
 
-    def finish(self) -> list[bytes]:
-        """Check that the stream has ended."""
-        rest = self._cutter.rest().strip()
-        frames = self.feed(rest + b"\n\n") if rest else []
-        if not self.seen.ended and self.seen.finish_reason is None:
-            raise UnusableAnswer("The provider's stream ended early.")
-        return frames if self.seen.ended else [*frames, sse.event("message_stop", {"type": "message_stop"})]
-
-    def _look(self, frame: bytes) -> bool:
-        data = data_of(frame)
-        if not data:
-            return False
+    def _pass(self, frame: bytes) -> tuple[bytes, ...]:
+        name, data = named_data(frame)
+        exact = bool(name)
+        if not exact:
+            name, data = read_event(frame)
         try:
             event = _read_event(data)
         except (ValueError, RecursionError):
-            return False
+            return ()
+        self._look(event, frame)
+        if exact and event.type.encode() == name:
+            return (frame,)
+        return (b"event: %b\ndata: %b\n\n" % (event.type.encode(), data),) if event.type.isidentifier() else ()
+
+    def _look(self, event: _Event, frame: bytes) -> None:
         match event.type:
             case "content_block_delta":
                 self.seen.begun = True
@@ -122,7 +120,6 @@ class AnthropicStream:
                 self.seen.ended = True
             case "error":
                 _raise(frame)
-        return True
 
     def _count(self, counts: object) -> None:
         if isinstance(counts, dict):

@@ -8,8 +8,6 @@ MAX_FRAME_BYTES = 8 * 1024 * 1024
 
 _SSE_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _NDJSON_END = re.compile(rb"\n")
-_DATA = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
-_EVENT = re.compile(rb"^event:[ ]?(.*?)\r?$", re.MULTILINE)
 
 
 class FrameCutter:
@@ -52,10 +50,9 @@ class FrameCutter:
             raise UnusableAnswer("An event of the provider's stream is too large.")
         return None
 
-    def rest(self) -> bytes:
-        """Give what has come without an end."""
-        rest, self._held = self._held, b""
-        return rest
+    def complete(self) -> bytes:
+        """Give the end that what has come last still lacks; empty if nothing is held."""
+        return b"\n\n" if self._held.strip() else b""
 
 
 def sse_cutter() -> FrameCutter:
@@ -68,14 +65,31 @@ def ndjson_cutter() -> FrameCutter:
     return FrameCutter(_NDJSON_END)
 
 
-def data_of(frame: bytes) -> bytes:
-    """Give the data of an event; empty for comments and blank frames."""
-    if frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.find(b"\n", 6, -2) < 0:
+def plain_data(frame: bytes) -> bytes:
+    """Give the data of an event that is one `data: ` line and nothing else; empty for any other."""
+    if frame.startswith(b"data: ") and frame.find(b"\n", 6) == len(frame) - 2 and b"\r" not in frame:
         return frame[6:-2]
-    return b"\n".join(_DATA.findall(frame))
+    return b""
 
 
-def event_of(frame: bytes) -> bytes:
-    """Give the name of an event; empty if it has none."""
-    found = _EVENT.search(frame)
-    return found[1] if found else b""
+def named_data(frame: bytes) -> tuple[bytes, bytes]:
+    """Give name and data of an event that is an `event: ` and a `data: ` line and nothing else; else both empty."""
+    middle = frame.find(b"\n")
+    if frame.startswith(b"event: ") and frame.startswith(b"data: ", middle + 1) and b"\r" not in frame:
+        data = middle + 7
+        if frame.find(b"\n", data) == len(frame) - 2:
+            return frame[7:middle], frame[data:-2]
+    return b"", b""
+
+
+def read_event(frame: bytes) -> tuple[bytes, bytes]:
+    """Give name and data of any event, on one line: in JSON a line break says no more than a space."""
+    name = b""
+    data = []
+    for line in frame.splitlines():
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return name, b" ".join(data)

@@ -6,9 +6,8 @@ from gateway.dialects import envelope as envelopes
 from gateway.dialects import errors, sse
 from gateway.dialects.envelope import Envelope
 from gateway.dialects.errors import Failure
-from gateway.dialects.passing.base import Seen
+from gateway.dialects.passing.base import FrameStream, Seen
 from gateway.dialects.passing.frames import ndjson_cutter
-from gateway.errors import UnusableAnswer
 from gateway.messages.chat import Usage
 from gateway.providers import VENDORS
 from gateway.providers.base import Chat
@@ -69,37 +68,29 @@ class OllamaPassage:
         """Write an error that ends a stream."""
         return [sse.line(errors.ollama(failure))]
 
-    def stream(self, envelope: Envelope) -> "OllamaStream":
+    def stream(self, envelope: Envelope, model: str) -> "OllamaStream":
         """Give a fresh stream."""
-        del envelope
+        del envelope, model
         return OllamaStream()
 
 
-class OllamaStream:
+class OllamaStream(FrameStream):
     """One stream of lines on its way through."""
 
+    __slots__ = ()
+
     def __init__(self) -> None:
-        self.seen = Seen()
-        self._cutter = ndjson_cutter()
+        super().__init__(ndjson_cutter())
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes, give the lines to pass on."""
-        return [line for line in self._cutter.cut(data) if self._look(line)]
+    def _end(self) -> tuple[bytes, ...]:
+        return ()
 
-    def finish(self) -> list[bytes]:
-        """Check that the stream has ended."""
-        rest = self._cutter.rest().strip()
-        lines = self.feed(rest + b"\n") if rest else []
-        if self.seen.finish_reason is None:
-            raise UnusableAnswer("The provider's stream ended early.")
-        return lines
-
-    def _look(self, frame: bytes) -> bool:
+    def _pass(self, frame: bytes) -> tuple[bytes, ...]:
         line = _read(frame)
         if line is None:
             if b'"error"' in frame:
                 _raise(frame)
-            return False
+            return ()
         seen, message = self.seen, line.message
         seen.begun = seen.begun or bool(message.content or message.thinking or message.tool_calls)
         if line.done:
@@ -107,7 +98,7 @@ class OllamaStream:
             seen.finish_reason = line.done_reason or "stop"
             if line.prompt_eval_count is not None or line.eval_count is not None:
                 seen.usage = Usage(prompt_tokens=line.prompt_eval_count or 0, completion_tokens=line.eval_count or 0)
-        return True
+        return (frame,)
 
 
 def _read(frame: bytes) -> _Line | None:

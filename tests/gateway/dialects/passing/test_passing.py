@@ -57,7 +57,7 @@ STREAMS = {"openai": OPENAI_STREAM, "anthropic": ANTHROPIC_STREAM, "ollama": OLL
 
 def begin(name: str) -> tuple[Passage, PassingStream]:
     passage, request = REQUESTS[name]
-    return passage, passage.stream(passage.read(request))
+    return passage, passage.stream(passage.read(request), "m")
 
 
 def run(name: str, pieces: list[bytes]) -> tuple[list[bytes], PassingStream]:
@@ -108,7 +108,8 @@ def test_a_missing_end_mark_after_a_finish_is_put_in() -> None:
 
 
 def test_what_a_chunk_lacks_is_filled_in_and_what_is_none_is_left_out() -> None:
-    bare = b'data: {"choices": [{"delta": {"tool_calls": [{"id": "t", "function": {"name": "f"}}]}}]}\n\n'
+    call = b'{"id": "t", "function": {"name": "f", "arguments": "{}"}}'
+    bare = b'data: {"choices": [{"delta": {"tool_calls": [%b]}}]}\n\n' % call
     noise = [b"data: not json\n\n", b": comment\n\n", b'data: {"x": 1}\n\n']
     frames, _ = run("openai", [bare, *noise, *OPENAI_STREAM[3:]])
     mended = json.loads(frames[0].removeprefix(b"data: "))
@@ -134,6 +135,61 @@ def test_an_error_in_mid_stream_is_raised(name: str, frame: bytes) -> None:
         stream.feed(frame)
 
 
+@pytest.mark.parametrize("name", ["anthropic", "ollama"])
+def test_what_came_before_an_error_is_given_first(name: str) -> None:
+    _, stream = begin(name)
+    failure = {"anthropic": event("error", error={"message": "too much"}), "ollama": b'{"error": "too much"}\n'}[name]
+    assert stream.feed(STREAMS[name][0] + failure) == [STREAMS[name][0]]
+    with pytest.raises(ProviderError, match="too much"):
+        stream.finish()
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_nothing_goes_on_after_the_end_mark(name: str) -> None:
+    _, stream = begin(name)
+    whole = b"".join(STREAMS[name])
+    assert b"".join(stream.feed(whole + STREAMS[name][1])) == whole
+    assert stream.feed(STREAMS[name][1]) == []
+    assert stream.finish() == []
+
+
+SSE_DRESSES = {
+    "an id": b"id: 7\n%b\n\n",
+    "a time to wait": b"retry: 100\n%b\n\n",
+    "a comment": b": hi\n%b\n\n",
+    "another comment below": b"%b\n: hi\n\n",
+    "carriage returns": b"%b\r\n\r\n",
+    "an id after a carriage return": b"%b\rid: 7\n\n",
+}
+
+
+@pytest.mark.parametrize("dress", SSE_DRESSES.values(), ids=SSE_DRESSES)
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_of_an_event_only_what_the_dialect_knows_goes_on(name: str, dress: bytes) -> None:
+    dressed = [dress % frame.removesuffix(b"\n\n") for frame in STREAMS[name]]
+    frames, _ = run(name, dressed)
+    assert frames == STREAMS[name]
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_an_event_in_two_lines_of_data_goes_on_as_one(name: str) -> None:
+    broken = [frame.replace(b'", "', b'",\ndata:  "') for frame in STREAMS[name]]
+    assert broken != STREAMS[name]
+    frames, _ = run(name, broken)
+    assert [json.loads(told.split(b"data: ", 1)[1]) for told in frames if DONE not in told] == [
+        json.loads(told.split(b"data: ", 1)[1]) for told in STREAMS[name] if DONE not in told
+    ]
+    assert all(told.count(b"data:") == 1 for told in frames)
+
+
+def test_a_chunk_goes_on_without_a_name_and_an_event_of_messages_under_its_own() -> None:
+    frames, _ = run("openai", [b"event: foo\n" + frame for frame in OPENAI_STREAM])
+    assert frames == OPENAI_STREAM
+    foreign = [frame.replace(b"event: content_block_delta", b"event: foo") for frame in ANTHROPIC_STREAM]
+    frames, _ = run("anthropic", foreign)
+    assert frames == ANTHROPIC_STREAM
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_only_a_stream_of_the_expected_form_is_let_through(name: str) -> None:
     passage, _ = begin(name)
@@ -145,6 +201,7 @@ def test_only_a_stream_of_the_expected_form_is_let_through(name: str) -> None:
 def test_chunks_that_differ_in_their_text_alone_pass_and_the_others_are_still_looked_at() -> None:
     _, stream = begin("openai")
     told = [
+        chunk({"role": "assistant", "content": ""}),
         *(chunk({"content": text}) for text in ("Hel", "lo, world", 'a "quoted" word', "zażółć", "!")),
         chunk({"content": "."}, "length"),
         chunk({"content": "?"}, usage=USAGE),
@@ -162,5 +219,6 @@ def test_chunks_that_differ_in_their_text_alone_pass_and_the_others_are_still_lo
 )
 def test_a_chunk_like_the_one_before_but_broken_in_its_text_is_left_out(text: bytes) -> None:
     _, stream = begin("openai")
+    stream.feed(chunk({"role": "assistant", "content": ""}))
     whole = chunk({"content": "Hello"})
     assert b"".join(stream.feed(whole + whole.replace(b"Hello", text) + whole)) == whole + whole
