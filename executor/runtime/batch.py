@@ -19,6 +19,7 @@ from executor.runtime.forking import fork_sibling
 from executor.runtime.processes import (
     CONTROL,
     Ends,
+    Mark,
     Pipes,
     confine,
     lead_session,
@@ -145,19 +146,20 @@ class Batch:
         self.written = []
         feed = (self.job.get("stdin") or "").encode("utf-8", "replace")
         pipes, ends = open_streams()
-        job, ours = self.job, own_modules()
+        job, ours, begun = self.job, own_modules(), Mark()
 
         def body() -> NoReturn:
             enter(ours)
             confine(limits_of(job))
             set_environment(environment_of(job["cpus"]))
             set_cpu_count(job["cpus"])
-            Loaded(job).serve()
+            Loaded(job, begun).serve()
 
         self.process = start_child(body, ends, control=theirs.detach())
         self.box.wire.send(b"B", {})
         loading = Watch(self.box, pipes, feed, caps_of(job), emit=lambda kind, data: self.written.append((kind, data)))
         seen = watch(loading, self.process, job["timeout_seconds"])
+        seen.begun = begun.is_set()
         if not loading.loaded or seen.stopped is not None:
             self.failed = seen
         self.called = loading.note == CALLED

@@ -28,7 +28,14 @@ _CHAIN = 20
 _NO_NETWORK = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 _TracebackException = traceback.TracebackException
 _format = traceback.TracebackException.format
-_OSError, _MemoryError, _BlockingIOError = OSError, MemoryError, BlockingIOError
+_OSError, _MemoryError = OSError, MemoryError
+
+
+def _raise() -> None:
+    raise MemoryError
+
+
+_RAISE = _raise.__code__.co_code[-2]  # RAISE_VARARGS, which has another number in each Python
 
 
 def describe(error: BaseException, source: list[str]) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def line_of(error: BaseException) -> int | None:
 def limit_hit(error: BaseException) -> str | None:
     """Name the limit that an exception stands for, if it does: the supervisor checks that against its counters."""
     if isinstance(error, _MemoryError):
-        return "out_of_memory"
+        return None if _is_raised_by_code(error) else "out_of_memory"
     if isinstance(error, _OSError) and error.errno == errno.EAGAIN:
         return "process_limit"
     if isinstance(error, RuntimeError) and message_of(error).startswith("can't start new thread"):
@@ -85,6 +92,17 @@ def limit_hit(error: BaseException) -> str | None:
     if type_name(error) == "CalledProcessError" and getattr(error, "returncode", None) == -9:
         return "out_of_memory?"
     return None
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Whether an exception comes from a `raise` of the user's, and not from Python itself or another process."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None:
+        return False
+    code = step.tb_frame.f_code
+    return is_user_code(code.co_filename) and code.co_code[step.tb_lasti] == _RAISE
 
 
 def is_user_code(filename: str) -> bool:
@@ -143,6 +161,8 @@ def _hint(error: BaseException) -> str | None:
         return f"The module {error.name[:200]!r} is not installed in this sandbox, and nothing can be installed in it."
     if isinstance(error, EOFError):
         return "The code asked for more input than it was given; `stdin` holds what it reads."
+    if isinstance(error, _MemoryError):
+        return "`memory_mb` sets how much memory the code may use."
     if isinstance(error, _OSError):
         return _hint_for_system(error)
     return None

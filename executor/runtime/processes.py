@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _ctypes
+import mmap
 import os
 import resource
 import time
@@ -33,6 +34,22 @@ class Limits:
     def __init__(self, open_files: int, file_bytes: int) -> None:
         self.open_files = open_files
         self.file_bytes = file_bytes
+
+
+class Mark:
+    """A sign that a child gives once, and can neither take back nor see again: memory that it shares until then."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        """Give the sign; from then on this process has no way to it."""
+        self._page[0] = 1
+        self._page.close()
+
+    def is_set(self) -> bool:
+        """Whether the child has given it."""
+        return self._page[0] == 1
 
 
 class Pipes:

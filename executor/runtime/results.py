@@ -23,6 +23,7 @@ BUILTINS = dict(vars(builtins))
 globals()["__builtins__"] = BUILTINS
 
 MAX_DEPTH = 200
+_ASCII_RATIO = 3  # at most so much longer is JSON that escapes all but ASCII
 MAX_DISPLAYS = 50
 MAX_DISPLAY_BYTES = 10 * 1024 * 1024
 _REPRESENTATIONS = (
@@ -98,7 +99,7 @@ def encode_result(value: Any, limit: int) -> tuple[str | None, bool]:
         if type(value) in (_str, _list, _tuple, _dict) and len(value) > limit:
             return None, True
         text = write_json(value)
-        if len(text) > limit and _answered_size(value) > limit:
+        if len(text) > limit and (len(text) > _ASCII_RATIO * limit or _answered_size(value) > limit):
             return None, True
         if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
             return None, False

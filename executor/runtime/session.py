@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    from executor.runtime.processes import Mark
+
 globals()["__builtins__"] = BUILTINS
 
 _write, _getpid, _exit, _open, _dup2, _close = os.write, os.getpid, os._exit, os.open, os.dup2, os.close
 _run_exit_handlers = atexit._run_exitfuncs
 _set_trace, _set_profile, _set_recursion_limit = sys.settrace, sys.setprofile, sys.setrecursionlimit
 _collect, _tracked_objects, _frames_of_threads = gc.collect, gc.get_objects, sys._current_frames
-_modules, _get_thread = sys.modules, get_ident
+_modules, _path, _get_thread = sys.modules, sys.path, get_ident
 _AnyFile, _write_once = _io._IOBase, io.FileIO.write
 _status_of, _file_type, _REGULAR = os.fstat, stat.S_IFMT, stat.S_IFREG
 _HEAD = struct.Struct(">cI")
@@ -75,8 +77,7 @@ def own_modules() -> list[str]:
 
 
 def enter(ours: list[str]) -> None:
-    """Import from the working directory from here on, and our own modules no more."""
-    sys.path[0] = WORKDIR
+    """Import our own modules no more."""
     # They are kept, where the user's code does not find them: to free them would be to write all over their memory.
     _hidden.extend(sys.modules.pop(name) for name in ours)
 
@@ -137,8 +138,9 @@ def refuse_stdin() -> None:
 class Session:
     """The run of one program in this process: whole, or one input of a batch."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Mapping[str, Any], begun: Mark | None = None) -> None:
         self.job = job
+        self.begun = begun
         self.limits = job["limits"]
         self.program: Program | None = None
         self.namespace: dict[str, Any] = {}
@@ -182,10 +184,16 @@ class Session:
         return self.program
 
     def compile(self) -> None:
-        """Compile the code, and give it a module to run in."""
+        """Compile the code, and give it a module to run in.
+
+        Until then nothing of the user's can run, a module in the working directory neither: it is marked when it can.
+        """
         self.program = programs.compile_program(self.job["code"])
         self.namespace = programs.make_main(self.program).__dict__
         display_when_shown(_send_display, self._speaks)
+        if self.begun is not None:
+            _path[0] = WORKDIR
+            self.begun.set()
 
     def is_called(self, value: Any) -> bool:
         """Whether a function is called, and not just a script run."""
@@ -226,7 +234,8 @@ class Session:
             return _describe_exit(error, lines)
         if sys.excepthook is not sys.__excepthook__:
             print_exception(error)
-        return {"status": "error", "exit_code": 1, "error": describe(error, lines), "limit": limit_hit(error)}
+        limit = limit_hit(error)  # before the frames that are not the user's are cut off
+        return {"status": "error", "exit_code": 1, "error": describe(error, lines), "limit": limit}
 
     def finish(self, ended: tuple[dict[str, Any], Any]) -> NoReturn:
         """Hand over the value, let threads and exit handlers end, hand over the end, and leave."""

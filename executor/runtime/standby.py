@@ -18,7 +18,7 @@ from executor.runtime.arguments import NO_INPUT
 from executor.runtime.execution import caps_of, feed_of, limits_of, thread_counts
 from executor.runtime.failures import describe
 from executor.runtime.patterns import check_patterns
-from executor.runtime.processes import CONTROL, RESULT, Pipes, confine, open_streams, start_child
+from executor.runtime.processes import CONTROL, RESULT, Mark, Pipes, confine, open_streams, start_child
 from executor.runtime.session import Session, enter, own_modules, set_cpu_count
 from executor.runtime.verdicts import Seen, Taken, judge
 from executor.runtime.watch import Box, Watch, watch
@@ -45,13 +45,17 @@ SAMPLE_JOB: dict[str, Any] = {
 
 
 class Standby:
-    """A child that is ready: its process, our ends of its pipes, and the CPU time that getting ready took it."""
+    """A child that is ready: its process, our ends of its pipes, and the CPU time that getting ready took it.
 
-    def __init__(self, process: int, pipes: Pipes, job: int, spent: float) -> None:
+    `begun` is marked when the user's code can run.
+    """
+
+    def __init__(self, process: int, pipes: Pipes, job: int, spent: float, begun: Mark) -> None:
         self.process = process
         self.pipes = pipes
         self.job = job
         self.spent = spent
+        self.begun = begun
 
 
 def start_standby() -> Standby:
@@ -60,11 +64,12 @@ def start_standby() -> Standby:
     ours = own_modules()
     pipes, ends = open_streams()
     theirs, job = os.pipe2(os.O_CLOEXEC)
-    process = start_child(lambda: _wait(cpus, ours), ends, theirs)
+    begun = Mark()
+    process = start_child(lambda: _wait(cpus, ours, begun), ends, theirs)
     os.set_blocking(pipes.result, True)
     (spent,) = _SPENT.unpack(os.read(pipes.result, _SPENT.size))
     os.set_blocking(pipes.result, False)
-    return Standby(process, pipes, job, spent)
+    return Standby(process, pipes, job, spent, begun)
 
 
 def dismiss(standby: Standby) -> None:
@@ -84,6 +89,7 @@ def run_once(box: Box, standby: Standby, job: Mapping[str, Any]) -> Seen:
     box.wire.send(b"B", {})
     box.take_ballast()
     seen = watch(watched, standby.process, job["timeout_seconds"])
+    seen.begun = standby.begun.is_set()
     if seen.cpu_seconds is not None:
         seen.cpu_seconds = max(0.0, seen.cpu_seconds - standby.spent)
     return seen
@@ -101,7 +107,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         os.close(descriptor)
 
 
-def _wait(cpus: float, ours: list[str]) -> NoReturn:
+def _wait(cpus: float, ours: list[str], begun: Mark) -> NoReturn:
     enter(ours)
     _warm_up()
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -115,7 +121,7 @@ def _wait(cpus: float, ours: list[str]) -> NoReturn:
     if job["cpus"] != cpus:
         os.environ.update(thread_counts(job["cpus"]))
         set_cpu_count(job["cpus"])
-    Session(job).run()
+    Session(job, begun).run()
 
 
 def _warm_up() -> None:

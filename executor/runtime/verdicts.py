@@ -21,8 +21,11 @@ class Seen:
     """What the supervisor saw of one execution.
 
     `status` is the wait status of its main process, None if that could not be had; `stopped` says why the supervisor
-    ended it, if it did; `end` is what the process handed over, not to be trusted.
+    ended it, if it did; `end` is what the process handed over, not to be trusted. `begun` is whether the user's code
+    could run by then.
     """
+
+    begun: bool = True
 
     stdout_dropped: int = 0
     stderr_dropped: int = 0
@@ -100,7 +103,7 @@ def _judge_end(seen: Seen, claim: dict[str, Any] | None, job: Mapping[str, Any])
             return _limit("out_of_memory", job, {}) | {"signal": "SIGKILL"}
         return _signalled(number)
     code = os.WEXITSTATUS(seen.status)
-    if claim is None or claim["exit_code"] != code:
+    if claim is None or claim["exit_code"] != code or not _is_possible(claim["status"], seen, job):
         return _left_without_end(code)
     limit = _limit_hit(claim, seen)
     if limit is not None:
@@ -109,10 +112,20 @@ def _judge_end(seen: Seen, claim: dict[str, Any] | None, job: Mapping[str, Any])
     return found | {"exit_code": code} if claim["status"] == "exit" else found
 
 
+def _is_possible(status: str, seen: Seen, job: Mapping[str, Any]) -> bool:
+    if status == "syntax_error":
+        return not seen.begun
+    if status == "bad_input":
+        return "input" in job or "inputs" in job or bool(job.get("entrypoint"))
+    return True
+
+
 def _limit_hit(claim: Mapping[str, Any], seen: Seen) -> str | None:
     limit = claim.get("limit")
     if claim["status"] != "error":
         return None
+    # A request that is far too large is refused without being counted anywhere, so that the process's word must do. It
+    # can gain nothing by it: to ask for too much is as easy as to lie about it.
     if limit == "out_of_memory" or (limit == "out_of_memory?" and seen.oom_kills):
         return "out_of_memory"
     if limit == "process_limit" and seen.processes_refused is not False:

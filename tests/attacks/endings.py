@@ -56,6 +56,15 @@ X()
 """, holds=lambda answer: len(answer["displays"]) <= 10),
 ]  # fmt: skip
 
+FORGED = """
+import json, os, struct
+end = json.dumps(dict(status="{}", exit_code=1, error=dict(type="X", message="forged"), result="forged")).encode()
+for descriptor in range(3, 256):
+    try: os.write(descriptor, struct.pack(">cI", b"V", len(end)) + end)
+    except OSError: pass
+os._exit(1)
+"""
+
 EXITS = [
     attack("leaves before its end", 40, "import os\nprint('fine')\nos._exit(0)", "exit",
             holds=lambda answer: answer["error"]["exit_code"] == 0 and answer["result"] is None),
@@ -126,6 +135,11 @@ for descriptor in range(3, 256):
     except OSError: pass
 os.kill(os.getpid(), 9)
 """, "signal"),
+    attack("a syntax error forged", (46, 47), FORGED.format("syntax_error"), "exit",
+            holds=lambda answer: answer["result"] is None),
+    attack("bad input forged", (46, 47), FORGED.format("bad_input"), "exit",
+            holds=lambda answer: answer["result"] is None),
+    attack("a memory error of one's own", 4, "raise MemoryError('mine')", "error", holds=error("MemoryError")),
     attack("garbage on every descriptor", (46, 47), """
 import os
 for descriptor in range(3, 256):

@@ -115,6 +115,29 @@ def test_an_uncaught_memory_error_is_out_of_memory(boxes: Boxes) -> None:
     assert "bytearray" in told.error["traceback"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def grow(): return [0] * (10 * 1024**3)\ngrow()",
+        "try: bytearray(1 << 50)\nexcept MemoryError: raise",
+        "try: bytearray(1 << 50)\nexcept MemoryError as error: raise error",
+        "def main(): bytearray(1 << 50)\nmain()",
+        "b''.join([bytes(1 << 27)] * 1000)",
+        "from multiprocessing import Pool\nwith Pool(1) as pool: pool.apply(bytearray, [1 << 50])",
+    ],
+)
+def test_memory_that_is_refused_is_out_of_memory(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.error["type"]) == ("out_of_memory", "out_of_memory")
+
+
+@pytest.mark.parametrize("code", ["raise MemoryError('mine')", "def f(): raise MemoryError\ntry: f()\nfinally: pass"])
+def test_a_memory_error_that_the_code_raises_is_its_own(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code)
+    assert (told.status, told.error["type"]) == ("error", "MemoryError")
+    assert "memory_mb" in told.error["hint"]
+
+
 def test_a_handled_memory_error_is_ok(boxes: Boxes) -> None:
     told = boxes.run("try:\n bytearray(1 << 50)\nexcept MemoryError:\n print('handled')")
     assert (told.status, told.stdout) == ("ok", "handled\n")

@@ -485,6 +485,11 @@ def test_own_modules_beside_the_code_can_be_imported(boxes: Boxes) -> None:
     assert told.result == [42, 1, "/work/<code>"]
 
 
+def test_own_modules_do_not_get_in_the_runners_way(boxes: Boxes) -> None:
+    told = boxes.run("@tool\ndef f(a): return a", files=[{"path": "ast.py", "content_base64": "MS8w"}], input=1)
+    assert told.result == 1, told.verdict
+
+
 def test_patching_what_the_runner_uses_changes_nothing(boxes: Boxes) -> None:
     code = """
 import builtins, io, json, json.encoder, os, sys, traceback, inspect, struct

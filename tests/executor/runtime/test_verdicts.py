@@ -26,7 +26,13 @@ def end(**changes: Any) -> bytes:
 
 
 def failed(**changes: Any) -> bytes:
-    return end(status="error", exit_code=1, error=ERROR, **changes)
+    return end(**{"status": "error", "exit_code": 1, "error": ERROR} | changes)
+
+
+def seen_before_the_code(end: bytes | None = None, status: int = EXITED_1) -> Seen:
+    seen = Seen(status=status, end=end)
+    seen.begun = False
+    return seen
 
 
 def test_an_end_that_is_handed_over_is_ok() -> None:
@@ -58,11 +64,21 @@ def test_an_end_that_is_handed_over_is_ok() -> None:
         (Seen(status=EXITED_1, end=failed(limit="process_limit"), processes_refused=False), "error"),
         (Seen(status=EXITED_1, end=failed(limit="out_of_memory?")), "error"),
         (Seen(status=EXITED_1, end=failed(limit="out_of_memory?"), oom_kills=2), "out_of_memory"),
+        (Seen(status=EXITED_1, end=failed(status="syntax_error")), "exit"),
+        (seen_before_the_code(end=failed(status="syntax_error")), "syntax_error"),
+        (seen_before_the_code(status=9), "signal"),
+        (Seen(status=EXITED_1, end=failed(status="bad_input")), "exit"),
         (Seen(), "cancelled"),
     ],
 )  # fmt: skip
 def test_one_verdict_for_each_end(seen: Seen, expected: str) -> None:
     assert status(seen) == expected
+
+
+@pytest.mark.parametrize("asked", [{"input": None}, {"inputs": [1]}, {"entrypoint": "f"}])
+def test_bad_input_can_only_be_where_a_function_is_called(asked: dict[str, Any]) -> None:
+    verdict = judge(Seen(status=EXITED_1, end=failed(status="bad_input")), Taken(), JOB | asked)
+    assert verdict["status"] == "bad_input"
 
 
 def test_a_result_that_is_too_deep_is_left_out() -> None:
