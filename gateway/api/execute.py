@@ -3,8 +3,8 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from gateway.api.streams import StreamForm, send_stream
 from gateway.dialects import sse
 from gateway.dialects.errors import Failure, plain
 from gateway.dialects.reading import decode
-from gateway.errors import GatewayError, InvalidJSON, NotFound, Unavailable
+from gateway.errors import GatewayError, InvalidJSON, NotFound, TimedOut, Unavailable
 from gateway.telemetry.calls import Call
 from gateway.upstream import Answer
 
@@ -78,17 +78,31 @@ def _sees_all(request: GatewayRequest) -> bool:
     return request.caller is None or "admin" in request.caller.scopes
 
 
-def _forward(
-    request: GatewayRequest, method: str, path: str, *, body: bytes = b""
-) -> AbstractAsyncContextManager[Answer]:
-    return request.services.executor.forward(
-        method,
-        path,
-        user=request.user,
-        request_id=request.request_id,
-        body=body,
-        accept=request.headers.get("accept", "*/*"),
-    )
+@asynccontextmanager
+async def _forward(request: GatewayRequest, method: str, path: str, *, body: bytes = b"") -> AsyncIterator[Answer]:
+    with _in_its_name():
+        async with request.services.executor.forward(
+            method,
+            path,
+            user=request.user,
+            request_id=request.request_id,
+            body=body,
+            accept=request.headers.get("accept", "*/*"),
+        ) as answer:
+            yield answer
+
+
+@contextmanager
+def _in_its_name() -> Iterator[None]:
+    """Say of the executor what the client of providers says of one that fails in the middle of an answer."""
+    try:
+        yield
+    except GatewayError as error:
+        if error.provider is not None:
+            error.provider = None
+            late = isinstance(error, TimedOut)
+            error.message = f"The executor {'did not answer in time' if late else 'broke off its answer'}: see its log."
+        raise
 
 
 @asynccontextmanager
@@ -112,9 +126,10 @@ async def _pass_back(answer: Answer, look: Callable[[bytes], None] | None = None
 
 
 async def _look_on(pieces: AsyncIterator[bytes], verdict: "_Verdict") -> AsyncIterator[bytes]:
-    async for piece in pieces:
-        verdict.look(piece)
-        yield piece
+    with _in_its_name():
+        async for piece in pieces:
+            verdict.look(piece)
+            yield piece
 
 
 def _fail(failure: Failure) -> list[bytes]:

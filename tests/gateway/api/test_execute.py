@@ -128,7 +128,10 @@ async def test_a_stream_whose_executor_dies_ends_with_an_error_and_not_in_silenc
         answer = await client.post("/execute", json={"code": "die", "stream": True})
     last = answer.text.split("\n\n")[-2]
     assert last.startswith("event: error\ndata: ")
-    assert json.loads(last.partition("data: ")[2])["code"]
+    told = json.loads(last.partition("data: ")[2])
+    assert told["code"]
+    assert told["message"].startswith("The executor broke off")
+    assert "provider" not in told
 
 
 async def test_leaving_reaches_the_executor(tmp_path: Path) -> None:
@@ -157,6 +160,7 @@ async def test_a_run_that_no_executor_could_still_allow_is_given_up(
     async with pair(tmp_path) as (client, _):
         answer = await client.post("/execute", json={"code": "quiet"})
     assert answer.status_code == 504
+    assert answer.json()["message"].startswith("The executor did not answer in time")
 
 
 async def test_an_executor_that_is_away_is_503_and_says_what_to_do(tmp_path: Path) -> None:
