@@ -18,11 +18,9 @@ REMEMBERED_SECONDS = 60.0
 REMEMBERED_TOKENS = 10_000
 MAXIMUM_LENGTH = 16_384
 
-_GEMINI_PATHS = ("/gemini/", "/v1beta/")
 
-
-def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | None:
-    """Find the credential of a request: bearer, `x-api-key`, on Gemini's paths also `x-goog-api-key` and `?key=`.
+def find_credential(headers: Mapping[str, str], query: str, *, as_gemini: bool = False) -> str | None:
+    """Find the credential of a request: bearer, `x-api-key`; `as_gemini` also `x-goog-api-key` and `?key=`.
 
     None when there is none; `Unauthorized` when one place holds two different ones. Header names are looked up in
     lower case.
@@ -35,7 +33,7 @@ def find_credential(headers: Mapping[str, str], query: str, path: str) -> str | 
             found = rest.strip()
     if not found:
         found = _only(headers, "x-api-key")
-    if not found and path.startswith(_GEMINI_PATHS):
+    if not found and as_gemini:
         found = _only(headers, "x-goog-api-key")
         if not found and "key=" in query:
             keys = set(parse_qs(query, max_num_fields=100).get("key", ()))

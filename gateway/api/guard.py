@@ -154,11 +154,17 @@ async def admit(request: GatewayRequest, access: Access) -> None:
 
 
 async def _identify(request: GatewayRequest) -> Identity:
-    presented = find_credential(request.headers, request.query_string, request.path)
+    presented = find_credential(request.headers, request.query_string, as_gemini=_is_geminis(request))
     if presented is None:
         raise Unauthorized("A credential is wanted: send 'Authorization: Bearer <key or token>'.")
     request.findings.digest = digest_of(presented)
     return await request.services.credentials.identify(presented)
+
+
+def _is_geminis(request: GatewayRequest) -> bool:
+    """Whether the path is that of a provider which Gemini's own clients may be pointed at."""
+    provider = request.services.settings.providers.get(request.path.removeprefix("/").partition("/")[0])
+    return provider is not None and provider.kind == "gemini"
 
 
 async def _draw(request: GatewayRequest, quota: str, *, overdraws: bool) -> None:

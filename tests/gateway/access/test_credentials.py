@@ -244,39 +244,39 @@ async def test_the_memory_of_tokens_is_bounded_and_holds_no_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "query", "path", "found"),
+    ("headers", "query", "as_gemini", "found"),
     [
-        ({"authorization": "Bearer abc"}, "", "/llm", "abc"),
-        ({"authorization": "bearer  abc "}, "", "/llm", "abc"),
-        ({"authorization": "BEARER abc", "x-api-key": "other"}, "", "/llm", "abc"),
-        ({"authorization": "Basic abc"}, "", "/llm", None),
-        ({"authorization": "Bearer"}, "", "/llm", None),
-        ({"authorization": "abc"}, "", "/llm", None),
-        ({"x-api-key": "abc"}, "", "/v1/messages", "abc"),
-        ({"authorization": "Basic x", "x-api-key": "abc"}, "", "/llm", "abc"),
-        ({"x-goog-api-key": "abc"}, "", "/gemini/v1beta/models", "abc"),
-        ({"x-goog-api-key": "abc"}, "", "/llm", None),
-        ({}, "alt=sse&key=abc%2B", "/gemini/v1beta/models", "abc+"),
-        ({}, "key=abc", "/llm", None),
-        ({}, "key=", "/gemini/x", None),
-        ({}, "", "/llm", None),
+        ({"authorization": "Bearer abc"}, "", False, "abc"),
+        ({"authorization": "bearer  abc "}, "", False, "abc"),
+        ({"authorization": "BEARER abc", "x-api-key": "other"}, "", False, "abc"),
+        ({"authorization": "Basic abc"}, "", False, None),
+        ({"authorization": "Bearer"}, "", False, None),
+        ({"authorization": "abc"}, "", False, None),
+        ({"x-api-key": "abc"}, "", False, "abc"),
+        ({"authorization": "Basic x", "x-api-key": "abc"}, "", False, "abc"),
+        ({"x-goog-api-key": "abc"}, "", True, "abc"),
+        ({"x-goog-api-key": "abc"}, "", False, None),
+        ({}, "alt=sse&key=abc%2B", True, "abc+"),
+        ({}, "key=abc", False, None),
+        ({}, "key=", True, None),
+        ({}, "", False, None),
     ],
 )
 def test_a_credential_is_found_where_clients_put_it(
-    headers: dict[str, str], query: str, path: str, found: str | None
+    headers: dict[str, str], query: str, as_gemini: bool, found: str | None
 ) -> None:
-    assert find_credential(headers, query, path) == found
-    assert find_credential(CIMultiDict(headers), query, path) == found
+    assert find_credential(headers, query, as_gemini=as_gemini) == found
+    assert find_credential(CIMultiDict(headers), query, as_gemini=as_gemini) == found
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-Api-Key"])
 def test_two_different_ones_in_one_place_are_refused(name: str) -> None:
     same = CIMultiDict([(name, "Bearer a"), (name, "Bearer a")])
-    assert find_credential(same, "", "/llm") in {"a", "Bearer a"}
+    assert find_credential(same, "") in {"a", "Bearer a"}
     with pytest.raises(Unauthorized):
-        find_credential(CIMultiDict([(name, "Bearer a"), (name, "Bearer b")]), "", "/llm")
+        find_credential(CIMultiDict([(name, "Bearer a"), (name, "Bearer b")]), "")
 
 
 def test_two_different_keys_in_the_query_are_refused() -> None:
     with pytest.raises(Unauthorized):
-        find_credential({}, "key=a&key=b", "/gemini/x")
+        find_credential({}, "key=a&key=b", as_gemini=True)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.misbehaving import Peer, Script, Server, misbehaving
 from tests.gateway.api.asking import SAID
-from tests.gateway.serving import GATEWAY_KEY, PROVIDER_KEY, Town, gateway, town
+from tests.gateway.serving import GATEWAY_KEY, NOBODY, PROVIDER_KEY, Town, gateway, town
 from tests.pacing import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -245,6 +245,19 @@ async def test_the_gateways_own_key_in_a_query_never_goes_on(tmp_path: Path) -> 
         assert place.fakes["gemini"].last.headers["x-goog-api-key"] == PROVIDER_KEY
         assert GATEWAY_KEY not in str(place.fakes["gemini"].received)
         assert (await place.client.get("/gemini/v1beta/models?key=wrong")).status_code == 401
+
+
+async def test_geminis_credentials_count_on_the_path_of_each_provider_of_its_kind(tmp_path: Path) -> None:
+    providers = {name: {"kind": kind, "base_url": NOBODY, "api_key": PROVIDER_KEY} for name, kind in
+                 {"lab": "gemini", "work": "openai-compatible"}.items()}  # fmt: skip
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"providers": providers}))
+    async with gateway(tmp_path, "--key", GATEWAY_KEY, SANDGATE_CONFIG=str(file)) as client:
+        for name, status in {"lab": 503, "work": 401, "gemini": 400}.items():  # let in, or not
+            in_query = await client.get(f"/{name}/v1beta/models?key={GATEWAY_KEY}")
+            in_header = await client.get(f"/{name}/v1beta/models", headers={"x-goog-api-key": GATEWAY_KEY})
+            assert [in_query.status_code, in_header.status_code] == [status, status], name
+        assert (await client.get("/lab/v1beta/models?key=wrong")).status_code == 401
 
 
 async def test_the_gateways_own_key_never_goes_on_by_whatever_name(tmp_path: Path) -> None:
