@@ -11,7 +11,7 @@ frames.py          streams cut into frames, bytes kept
 openai.py          chat completions; openai_chunks.py their streams, openai_mending.py what does not fit of them,
                    openai_calls.py the tool calls in them, openai_counts.py the usage
 anthropic.py       messages
-ollama.py          chat
+ollama.py          chat; ollama_mending.py the lines that do not fit
 """
 
 from gateway.dialects.passing.anthropic import ANTHROPIC
