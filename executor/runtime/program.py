@@ -8,6 +8,7 @@ import builtins
 import io
 import json
 import linecache
+import os
 import sys
 import types
 from collections.abc import Awaitable
@@ -27,6 +28,11 @@ _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # CO_COROUTINE and CO_ITERABLE_COROUTINE: `inspect`, which names them, takes longer to import than many a run.
 _COROUTINE, _ITERABLE_COROUTINE = 0x80, 0x100
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+FILE = f"{WORKDIR}/{SOURCE}"
+_READABLE = f"/tmp/{SOURCE}"
+_getframe, _getpid, _open, _replace = sys._getframe, os.getpid, open, os.replace
 
 
 class BadSource(Exception):
@@ -129,11 +135,47 @@ def _same(function: Any) -> Any:
     return function
 
 
+class Main(types.ModuleType):
+    """The module that the program runs as.
+
+    Its file is not there: a run would wait for it to be written. Only a process that is spawned reads it, to run the
+    code anew, and is led to one that is written when it is asked for.
+    """
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("__main__")
+        self._lines = lines
+        self.__dict__["__builtins__"] = builtins
+        self.__dict__["__file__"] = FILE
+
+    @property
+    def __file__(self) -> str:
+        """Give the name of the file, as the module has it, or of one that can be read by a process that is spawned."""
+        named: str | None = self.__dict__.get("__file__")
+        if named is None:
+            raise AttributeError("module '__main__' has no attribute '__file__'")
+        asking = str(_getframe(1).f_globals.get("__name__"))
+        return _write_source(self._lines) if asking.rpartition(".")[2] == "spawn" else named
+
+    @__file__.setter
+    def __file__(self, name: str) -> None:
+        self.__dict__["__file__"] = name
+
+
+def _write_source(lines: list[str]) -> str:
+    beside = f"{_READABLE}.{_getpid()}"
+    with _open(beside, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+    _replace(beside, _READABLE)  # another process may be reading it
+    return _READABLE
+
+
 def make_main(program: Program) -> types.ModuleType:
     """Make the module that the program runs as, in place of the runner's own `__main__`."""
-    module = types.ModuleType("__main__")
-    module.__dict__["__builtins__"] = builtins
-    module.__dict__["__file__"] = f"{WORKDIR}/{SOURCE}"
+    module = Main(program.lines)
+    linecache.cache[FILE] = linecache.cache[SOURCE]
     if program.wants_tool:
         module.__dict__["tool"] = tool
     sys.modules["__main__"] = module

@@ -485,6 +485,33 @@ def test_own_modules_beside_the_code_can_be_imported(boxes: Boxes) -> None:
     assert told.result == [42, 1, "/work/<code>"]
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_processes_can_be_spawned(boxes: Boxes, method: str) -> None:
+    code = f"""
+import multiprocessing, os
+def square(number): return number * number
+def where(_): return os.path.basename(square.__code__.co_filename)
+if __name__ == "__main__":
+    with multiprocessing.get_context("{method}").Pool(2) as pool:
+        found = pool.map(square, range(4)), pool.apply(where, [0])
+    print(__file__, __import__("__main__").__file__, end="")
+    1 / 0 if found == ([0, 1, 4, 9], "<code>") else found
+"""
+    told = boxes.run(code, outputs=["**"])
+    assert (told.error["type"], told.stdout, told.files) == ("ZeroDivisionError", "/work/<code> /work/<code>", [])
+    assert 'File "<code>", line 9' in told.error["traceback"]
+
+
+def test_the_source_of_what_the_code_defines_can_be_had(boxes: Boxes) -> None:
+    code = "import inspect\nclass C:\n x = 1\ndef f():\n return 2\n[inspect.getsource(C), inspect.getsource(f)]"
+    assert boxes.run(code).result == ["class C:\n x = 1\n", "def f():\n return 2\n"]
+
+
+def test_no_source_is_written_unless_a_process_needs_it(boxes: Boxes) -> None:
+    code = "import __main__ as m, os\nfirst = m.__file__\nm.__file__ = 'mine'\n[first, __file__, os.listdir('/tmp')]"
+    assert boxes.run(code).result == ["/work/<code>", "mine", []]
+
+
 def test_own_modules_do_not_get_in_the_runners_way(boxes: Boxes) -> None:
     told = boxes.run("@tool\ndef f(a): return a", files=[{"path": "ast.py", "content_base64": "MS8w"}], input=1)
     assert told.result == 1, told.verdict
