@@ -36,8 +36,14 @@ def find_route(request: GatewayRequest, asked: str, provider: str | None = None)
 
 
 def caller_of(request: GatewayRequest) -> Caller:
-    """Give what a call carries from its caller."""
-    return Caller(request_id=request.request_id, key=request.caller_key)
+    """Give what a call carries from its caller: no credential for the gateway itself is any for a provider."""
+    given = request.provider_authorization
+    if given is None or request.is_ours(given):
+        return Caller(request_id=request.request_id)
+    scheme, _, key = given.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return Caller(request_id=request.request_id, key=key.strip() or None)
+    return Caller(request_id=request.request_id, authorization=given.strip() or None)
 
 
 def list_visible(request: GatewayRequest) -> tuple[Listed, ...]:

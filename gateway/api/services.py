@@ -130,18 +130,12 @@ class GatewayRequest(_Base):
         return self.caller.name if self.caller else None
 
     @property
-    def caller_key(self) -> str | None:
-        """The caller's own key for the provider (API.md 1.5), never the gateway's credential."""
-        name = "x-provider-authorization" if self.services.settings.auth.enabled else "authorization"
-        given = self.headers.get(name)
-        if given is None:
-            return None
-        scheme, _, key = given.partition(" ")
-        key = key.strip()
-        return key if scheme.lower() == "bearer" and key and not self.is_ours(key) else None
+    def provider_authorization(self) -> str | None:
+        """What the caller sends along for the provider (API.md 1.5), as it stands in the head."""
+        return self.headers.get("x-provider-authorization" if self.services.settings.auth.enabled else "authorization")
 
     def is_ours(self, value: str) -> bool:
         """Whether a value is a credential for this gateway, bare or behind a scheme: none of them may go upstream."""
         if not self.services.settings.auth.enabled:
             return False
-        return self.services.credentials.recall(value.rpartition(" ")[2]) is not None
+        return self.services.credentials.recall(value.strip().rpartition(" ")[2]) is not None

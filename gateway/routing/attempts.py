@@ -85,7 +85,7 @@ class Attempts:
                 failure = failure or error
                 log.warning("%s cannot take the request: %s", target.provider, error.message)
             except GatewayError as error:
-                if not may_succeed_elsewhere(error) or (isinstance(error, CredentialsRefused) and caller.key):
+                if not may_succeed_elsewhere(error) or (isinstance(error, CredentialsRefused) and caller.has_key):
                     raise
                 failure = error
                 log.warning("%s failed: %s", target.provider, error.message)

@@ -20,10 +20,19 @@ _SHORTEST_SECRET = 6  # shorter ones would blank out ordinary words
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call carries from its caller: the request's id, and a key of the caller's own for the provider."""
+    """What a call carries from its caller: the request's id, and a key of the caller's own for the provider.
+
+    `authorization` is given in the place of a key by who authorizes in another way than by a bearer's.
+    """
 
     request_id: str
     key: str | None = None
+    authorization: str | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the caller brings anything of their own to get in with."""
+        return self.key is not None or self.authorization is not None
 
     def __repr__(self) -> str:
         return f"Caller(request_id={self.request_id!r})"
@@ -55,6 +64,8 @@ class Logins:
         vendor = VENDORS[provider.kind]
         if caller.key and (provider.kind in _OPENAI_KINDS or self._settings.auth.enabled):
             return Login(vendor.credential_headers(caller.key), callers=True)
+        if caller.authorization and provider.kind in _OPENAI_KINDS:
+            return Login((("authorization", caller.authorization),), callers=True)
         if provider.oauth is not None:
             return _with_token(provider, await self._tokens.of(provider))
         known, login = self._own.get(provider.name, (None, None))

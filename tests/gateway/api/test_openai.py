@@ -310,6 +310,21 @@ async def test_without_auth_the_callers_own_key_wins_where_it_may_go(place: Town
         assert OWN_KEY not in str(place.fakes[provider].received)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/llm"])
+async def test_without_auth_an_authorization_of_any_scheme_goes_where_a_key_may_go(place: Town, path: str) -> None:
+    headers = {"authorization": "Basic Y2FsbGVyOnMzY3JldA=="}
+    for model in MODELS:
+        answer = await place.client.post(path, json={"model": model, "messages": SAID, "type": "chat"}, headers=headers)
+        refuses = model.startswith(("openai", "compat"))  # these want a bearer
+        assert answer.status_code == (502 if refuses else 200), model
+    for provider in ("openai", "compat", "lmstudio"):
+        assert place.fakes[provider].last.headers["authorization"] == headers["authorization"]
+    for provider in ("anthropic", "gemini", "ollama"):
+        assert "Y2FsbGVyOnMzY3JldA" not in str(place.fakes[provider].received)
+    await place.client.get("/lmstudio/v1/models", headers=headers)
+    assert place.fakes["lmstudio"].last.headers["authorization"] == headers["authorization"]
+
+
 async def test_without_auth_other_ways_of_giving_a_key_do_not_count(place: Town) -> None:
     headers = {"x-api-key": "sk-x", "x-goog-api-key": "sk-y"}
     for model in MODELS:
