@@ -1,7 +1,8 @@
 """The working directory: files laid in before the run, and files taken out after it.
 
 Taking out happens when no process of the user's lives any more. Even so nothing is followed: every step of a path is
-opened by its name in the folder that is already open, and only regular files with a single name are read.
+opened by its name in the folder that is already open, and only regular files are read. One with two names is no way
+out: both are on the working directory's own file system, which holds what the user has written and nothing else.
 """
 
 from __future__ import annotations
@@ -29,17 +30,33 @@ WALK_SECONDS = 2.0
 _PIECE = 3 * 64 * 1024  # base64 without padding between pieces
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_OPEN = "application/vnd.oasis.opendocument"
 _MIME = {
-    "csv": "text/csv", "gif": "image/gif", "gz": "application/gzip", "htm": "text/html", "html": "text/html",
-    "ico": "image/vnd.microsoft.icon", "ipynb": "application/x-ipynb+json", "jpeg": "image/jpeg", "jpg": "image/jpeg",
-    "js": "text/javascript", "json": "application/json", "jsonl": "application/jsonl", "log": "text/plain",
-    "md": "text/markdown", "mp3": "audio/mpeg", "mp4": "video/mp4", "npy": "application/octet-stream",
-    "parquet": "application/vnd.apache.parquet", "pdf": "application/pdf", "png": "image/png",
-    "py": "text/x-python", "sqlite": "application/vnd.sqlite3", "svg": "image/svg+xml", "tar": "application/x-tar",
-    "tex": "application/x-tex", "tif": "image/tiff", "tiff": "image/tiff", "toml": "application/toml",
-    "tsv": "text/tab-separated-values", "txt": "text/plain", "wav": "audio/x-wav", "webp": "image/webp",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xml": "text/xml",
-    "yaml": "application/yaml", "yml": "application/yaml", "zip": "application/zip",
+    "7z": "application/x-7z-compressed", "aac": "audio/aac", "avi": "video/x-msvideo", "avif": "image/avif",
+    "bmp": "image/bmp", "bz2": "application/x-bzip2", "css": "text/css", "csv": "text/csv",
+    "doc": "application/msword", "docx": f"{_OFFICE}.wordprocessingml.document",
+    "eml": "message/rfc822", "eps": "application/postscript", "epub": "application/epub+zip", "flac": "audio/flac",
+    "geojson": "application/geo+json", "gif": "image/gif", "gz": "application/gzip", "h5": "application/x-hdf5",
+    "hdf5": "application/x-hdf5", "heic": "image/heic", "htm": "text/html", "html": "text/html",
+    "ico": "image/vnd.microsoft.icon", "ics": "text/calendar", "ini": "text/plain",
+    "ipynb": "application/x-ipynb+json", "jpeg": "image/jpeg", "jpg": "image/jpeg", "js": "text/javascript",
+    "json": "application/json", "jsonl": "application/jsonl", "log": "text/plain", "m4a": "audio/mp4",
+    "md": "text/markdown", "mid": "audio/midi", "mjs": "text/javascript", "mkv": "video/x-matroska",
+    "mov": "video/quicktime", "mp3": "audio/mpeg", "mp4": "video/mp4", "mpeg": "video/mpeg",
+    "npy": "application/octet-stream", "odp": f"{_OPEN}.presentation", "ods": f"{_OPEN}.spreadsheet",
+    "odt": f"{_OPEN}.text", "oga": "audio/ogg", "ogg": "audio/ogg", "ogv": "video/ogg", "opus": "audio/ogg",
+    "otf": "font/otf", "parquet": "application/vnd.apache.parquet", "pdf": "application/pdf", "png": "image/png",
+    "ppt": "application/vnd.ms-powerpoint", "pptx": f"{_OFFICE}.presentationml.presentation",
+    "ps": "application/postscript", "py": "text/x-python", "rst": "text/x-rst", "rtf": "application/rtf",
+    "sh": "application/x-sh", "sql": "application/sql", "sqlite": "application/vnd.sqlite3",
+    "sqlite3": "application/vnd.sqlite3", "svg": "image/svg+xml", "tar": "application/x-tar",
+    "tex": "application/x-tex", "tgz": "application/gzip", "tif": "image/tiff", "tiff": "image/tiff",
+    "toml": "application/toml", "tsv": "text/tab-separated-values", "ttf": "font/ttf", "txt": "text/plain",
+    "vcf": "text/vcard", "wasm": "application/wasm", "wav": "audio/x-wav", "webm": "video/webm", "webp": "image/webp",
+    "woff": "font/woff", "woff2": "font/woff2", "xhtml": "application/xhtml+xml", "xls": "application/vnd.ms-excel",
+    "xlsx": f"{_OFFICE}.spreadsheetml.sheet", "xml": "text/xml", "xz": "application/x-xz", "yaml": "application/yaml",
+    "yml": "application/yaml", "zip": "application/zip", "zst": "application/zstd",
 }  # fmt: skip
 
 
@@ -177,8 +194,6 @@ class _Walk:
         status = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             self.found.skip(shown, "not a regular file")
-        elif status.st_nlink != 1:
-            self.found.skip(shown, "a hard link")
         else:
             self.found.files.append((shown, status.st_size))
 
@@ -208,7 +223,7 @@ def open_output(path: str, root: str = WORKDIR) -> tuple[int, int] | None:
     finally:
         os.close(folder)
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+    if stat.S_ISREG(status.st_mode):
         return descriptor, status.st_size
     os.close(descriptor)
     return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from executor.runtime.workdir import guess_mime
 from tests.attacks.box import Boxes, policy_of, run_in_box
 from tests.pacing import at_any_pace
 
@@ -84,9 +85,35 @@ open("-dash", "w").write("x")
 """
     told = boxes.run(code, outputs=["*", "folder/*", "named.txt/**"])
     assert told.status == "ok"
-    assert paths(told.files) == ["-dash", "new\nline"]
+    assert paths(told.files) == ["-dash", "new\nline", "real", "twin"]
     skipped = {entry["path"] for entry in told.verdict["truncated"]["skipped"]}
-    assert skipped == {"bad�.txt", "folder", "inner", "link", "pipe", "real", "socket", "twin"}
+    assert skipped == {"bad�.txt", "folder", "inner", "link", "pipe", "socket"}
+
+
+def test_no_file_from_elsewhere_can_be_given_a_name_in_the_working_directory(boxes: Boxes) -> None:
+    code = """
+import errno, os
+open("/tmp/mine", "w").close()
+found = []
+for path in ("/tmp/mine", "/etc/passwd", "/etc/hostname", "/proc/self/environ", "/proc/1/environ"):
+    try: os.link(path, f"named{len(found)}"); found.append(path)
+    except OSError as error: found.append(errno.errorcode[error.errno])
+found
+"""
+    told = boxes.run(code, outputs=["*"])
+    assert set(told.result) <= {"EXDEV", "EPERM", "EACCES"}
+    assert told.files == []
+
+
+@pytest.mark.parametrize(
+    ("name", "mime"),
+    [("a.css", "text/css"), ("a.BMP", "image/bmp"), ("a.ogg", "audio/ogg"), ("a", "application/octet-stream"),
+     ("a.xls", "application/vnd.ms-excel"), ("a.tar.gz", "application/gzip"),
+     ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+     ("a.pptx", "application/vnd.openxmlformats-officedocument.presentationml.presentation")],
+)  # fmt: skip
+def test_the_type_of_a_file_is_told_by_its_ending(name: str, mime: str) -> None:
+    assert guess_mime(name) == mime
 
 
 def test_a_huge_sparse_file_is_named_and_not_read(boxes: Boxes) -> None:
