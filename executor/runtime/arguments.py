@@ -101,17 +101,42 @@ def match_arguments(name: str, function: Callable[..., Any], value: Any) -> tupl
     matched = _match_plainly(function, value)
     if matched is not None:
         return matched
+    try:
+        return _match(name, _signature(function), value)
+    except BadInput:
+        if not hasattr(function, "__wrapped__"):
+            raise
+        # The function that is wrapped has another signature: what is given to the wrapper may not be what it takes.
+        own = _signature(function, follow_wrapped=False)
+        if own == _signature(function):
+            raise
+        return _match(name, own, value)
+
+
+def match_wrapped(name: str, function: Callable[..., Any], value: Any, error: TypeError) -> None:
+    """Raise `BadInput` if a wrapper failed for no more than that the input does not fit the function it wraps."""
+    step = error.__traceback__ and error.__traceback__.tb_next
+    if step is None or step.tb_next is not None or step.tb_frame.f_code is not getattr(function, "__code__", None):
+        return
+    if hasattr(function, "__wrapped__"):
+        _match(name, _signature(function), value)
+
+
+def _signature(function: Callable[..., Any], *, follow_wrapped: bool = True) -> inspect.Signature:
     import inspect
 
     try:
-        signature = inspect.signature(function)
+        return inspect.signature(function, follow_wrapped=follow_wrapped)
     except (TypeError, ValueError):
-        signature = inspect.Signature(
+        return inspect.Signature(
             [
                 inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
                 inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
             ]
         )
+
+
+def _match(name: str, signature: inspect.Signature, value: Any) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(value, dict):
         positional, named = _match_names(name, signature, value)
     elif value is NO_INPUT:

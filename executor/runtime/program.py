@@ -13,7 +13,14 @@ import sys
 import types
 from collections.abc import Awaitable
 
-from executor.runtime.arguments import NO_INPUT, choose_function, entry_functions, imports_all, match_arguments
+from executor.runtime.arguments import (
+    NO_INPUT,
+    choose_function,
+    entry_functions,
+    imports_all,
+    match_arguments,
+    match_wrapped,
+)
 from executor.runtime.failures import SOURCE
 from executor.runtime.processes import WORKDIR
 from executor.runtime.results import BUILTINS
@@ -79,7 +86,15 @@ def compile_program(code: str) -> Program:
             return Program(lines, compile(code, SOURCE, "exec", _FLAGS, dont_inherit=True))
         return _compile_tree(tree, lines)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        if isinstance(error, SyntaxError):
+            _quote(error, lines)
         raise BadSource from error
+
+
+def _quote(error: SyntaxError, lines: list[str]) -> None:
+    """Give an error its line of the source, which the compiler of a tree has not got."""
+    if error.text is None and error.lineno is not None and 0 < error.lineno <= len(lines):
+        error.text = lines[error.lineno - 1]
 
 
 def _compile_tree(tree: ast.Module, lines: list[str]) -> Program:
@@ -125,10 +140,21 @@ def _wants_tool(tree: ast.Module, lines: list[str]) -> bool:
 
 
 def tool(*arguments: Any, **_options: Any) -> Any:
-    """Stand in for an agent framework's decorator: gives the function back as it is, bare or called first."""
-    if len(arguments) == 1 and callable(arguments[0]) and not _options:
-        return arguments[0]
-    return _same
+    """Stand in for an agent framework's decorator: gives what is decorated back as it is, bare or called first.
+
+    What is bound to a name already, and is no function, is not being decorated: `@tool(Schema)`.
+    """
+    if len(arguments) != 1 or _options or not callable(arguments[0]):
+        return _same
+    decorated = arguments[0]
+    if type(decorated) is not types.FunctionType and _is_bound(decorated, _getframe(1)):
+        return _same
+    return decorated
+
+
+def _is_bound(value: Any, frame: types.FrameType) -> bool:
+    scopes = frame.f_locals, frame.f_globals, frame.f_builtins
+    return any(value is bound for scope in scopes for bound in scope.values())
 
 
 def _same(function: Any) -> Any:
@@ -221,7 +247,11 @@ def call(program: Program, namespace: dict[str, Any], entrypoint: str | None, va
     """Call the entry function with the input, `NO_INPUT` for none; an async function's value is awaited."""
     name, function = choose_function(namespace, list(program.functions), entrypoint)
     positional, named = match_arguments(name, function, value)
-    given = function(*positional, **named)
+    try:
+        given = function(*positional, **named)
+    except TypeError as error:
+        match_wrapped(name, function, value, error)
+        raise
     return finish_awaitable(given) if _is_awaitable(given) else given
 
 

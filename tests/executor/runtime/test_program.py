@@ -48,6 +48,19 @@ def test_nothing_to_show_is_no_result(boxes: Boxes, code: str) -> None:
     assert (told.result, told.verdict["result_repr"], told.verdict["show_result"]) == (None, None, False)
 
 
+WRAPPED = """
+import functools
+def wrap(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        if function.__code__.co_argcount == 0: return "refused"
+        if "plain" in function.__code__.co_varnames: return function(*args, **kwargs)
+        return function(*args, given="given", **kwargs)
+    return wrapper
+@wrap
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "job", "result"),
     [
@@ -69,11 +82,18 @@ def test_nothing_to_show_is_no_result(boxes: Boxes, code: str) -> None:
         ("@tool\ndef f(a): return a", {"input": 4}, 4),
         ("@tool('name', strict=True)\ndef f(a): return a", {"input": 4}, 4),
         ("@tool()\nasync def f(a): return a", {"input": 4}, 4),
+        ("class Schema: pass\n@tool(Schema)\ndef f(a): return a", {"input": 4}, 4),
+        ("@tool(str)\ndef f(a): return a", {"input": 4}, 4),
+        ("@tool\nclass F:\n def __new__(cls, a): return a\nmain = tool(lambda a: F(a))", {"input": 4}, 4),
+        ("import functools\n@tool\n@functools.cache\ndef f(a): return a", {"input": 4}, 4),
         ("@\uff54ool\ndef f(a): return a", {"input": 4}, 4),
         ("if True:\n def f(a): return -a", {"input": 4}, -4),
         ("def f(a): return __name__", {"input": 4}, "__main__"),
         ("import functools\n@functools.cache\ndef f(a, b): return a + b", {"input": {"a": 1, "b": 2}}, 3),
         ("class F:\n def __call__(self, x): return x\nmain = F()", {"input": 3}, 3),
+        (WRAPPED + "def f(a, given): return [a, given]", {"entrypoint": "f", "input": {"a": 1}}, [1, "given"]),
+        (WRAPPED + "def f(a, given): return [a, given]", {"entrypoint": "f", "input": [1]}, [1, "given"]),
+        (WRAPPED + "def f(): return 1", {"entrypoint": "f", "input": 5}, "refused"),
         ("main: object = lambda x: x", {"input": 3}, 3),
         ("class main:\n def __new__(cls, x): return x", {"input": 3}, 3),
         ("if True:\n main = lambda x: x", {"input": 3}, 3),
@@ -99,6 +119,7 @@ def test_input_is_matched_to_the_entry_function(boxes: Boxes, code: str, job: di
         ("def f(): pass", {"input": 1}, "f()"),
         ("def f(a): pass", {"entrypoint": "f"}, "'a'"),
         ("def f(a): pass", {"entrypoint": "g", "input": 1}, "'g'"),
+        (WRAPPED + "def f(a, plain): pass", {"entrypoint": "f", "input": {"a": 1}}, "f(a, plain): missing 'plain'"),
         ("g = 1", {"entrypoint": "g"}, "not a function"),
         ("x = 1", {"entrypoint": "nope"}, "'nope'"),
     ],
@@ -110,8 +131,17 @@ def test_input_that_does_not_fit_is_bad_input(boxes: Boxes, code: str, job: dict
     assert complaint in told.error["message"]
 
 
-def test_a_type_error_inside_the_function_is_its_own(boxes: Boxes) -> None:
-    assert boxes.run("def f(a): return a + 'x'", input=1).error["type"] == "TypeError"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def f(a): return a + 'x'",
+        WRAPPED + "def f(a, given): return a + 'x'",
+        WRAPPED + "def f(plain): return plain + 'x'",
+    ],
+)
+def test_a_type_error_inside_the_function_is_its_own(boxes: Boxes, code: str) -> None:
+    told = boxes.run(code, input=1, entrypoint="f")
+    assert (told.status, told.error["type"]) == ("error", "TypeError")
 
 
 def test_without_a_function_the_input_is_json_on_stdin(boxes: Boxes) -> None:
@@ -182,6 +212,12 @@ def test_wrong_syntax_is_a_syntax_error_with_its_line(boxes: Boxes) -> None:
     assert (told.status, told.error["type"], told.error["line"]) == ("syntax_error", "SyntaxError", 3)
     assert told.stdout == ""
     assert 'File "<code>", line 3' in told.error["traceback"]
+
+
+def test_wrong_syntax_is_shown_wherever_the_compiler_finds_it(boxes: Boxes) -> None:
+    told = boxes.run("x = 1\n  \nreturn x")
+    assert told.error["line"] == 3
+    assert "\n    return x\n    ^^^^^^^^\nSyntaxError: 'return' outside function" in told.error["traceback"]
 
 
 @pytest.mark.parametrize("code", ["def f(:", "return 1", "'a\0b'", "(" * 500, "x\n  y", "'\ud800'"])
