@@ -39,6 +39,7 @@ _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.al
 
 FILE = f"{WORKDIR}/{SOURCE}"
 _READABLE = f"/tmp/{SOURCE}"
+_RECURSION_LIMIT = sys.getrecursionlimit()
 _getframe, _getpid, _open, _replace = sys._getframe, os.getpid, open, os.replace
 
 
@@ -210,6 +211,7 @@ def make_main(program: Program) -> types.ModuleType:
 
 def load(program: Program, namespace: dict[str, Any]) -> Any:
     """Run the code once as a script; gives the value of its last bare expression, None without one."""
+    _discount_frames()
     codes = [code for code in (program.body, program.last) if code is not None]
     if any(code.co_flags & _COROUTINE for code in codes):
         return finish_awaitable(_load_awaiting(codes, namespace))
@@ -217,6 +219,15 @@ def load(program: Program, namespace: dict[str, Any]) -> Any:
     for code in codes:
         value = eval(code, namespace)
     return value if program.last is not None else None
+
+
+def _discount_frames() -> None:
+    """Let the code call as deep as if our own frames did not lie beneath it."""
+    frame: types.FrameType | None = _getframe(1)
+    depth = 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    sys.setrecursionlimit(_RECURSION_LIMIT + depth)
 
 
 async def _load_awaiting(codes: list[types.CodeType], namespace: dict[str, Any]) -> Any:

@@ -548,6 +548,21 @@ def test_no_source_is_written_unless_a_process_needs_it(boxes: Boxes) -> None:
     assert boxes.run(code).result == ["/work/<code>", "mine", []]
 
 
+@pytest.mark.parametrize("job", [{}, {"entrypoint": "measure"}])
+def test_code_can_call_as_deep_as_in_a_python_of_its_own(boxes: Boxes, job: dict[str, Any]) -> None:
+    code = """
+import subprocess, sys
+def deepen(depth):
+    try: return deepen(depth + 1)
+    except RecursionError: return depth
+def measure(): return deepen(2)
+"""
+    plain = boxes.run(
+        f"import subprocess, sys\nint(subprocess.check_output([sys.executable, '-c', {code + 'print(measure())'!r}]))"
+    )
+    assert boxes.run(code + "measure()", **job).result == plain.result
+
+
 def test_own_modules_do_not_get_in_the_runners_way(boxes: Boxes) -> None:
     told = boxes.run("@tool\ndef f(a): return a", files=[{"path": "ast.py", "content_base64": "MS8w"}], input=1)
     assert told.result == 1, told.verdict
