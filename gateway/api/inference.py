@@ -43,7 +43,7 @@ def caller_of(request: GatewayRequest) -> Caller:
     scheme, _, key = given.strip().partition(" ")
     if scheme.lower() == "bearer":
         return Caller(request_id=request.request_id, key=key.strip() or None)
-    return Caller(request_id=request.request_id, authorization=given.strip() or None)
+    return Caller(request_id=request.request_id, authorization=given if key else None)
 
 
 def list_visible(request: GatewayRequest) -> tuple[Listed, ...]:
