@@ -17,7 +17,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from gateway.access.credentials import Identity, digest_of, find_credential
 from gateway.access.quotas import find_client
 from gateway.api.errors import answer_error
-from gateway.api.origins import refuse_strangers
+from gateway.api.origins import may_be_page, refuse_strangers
 from gateway.api.services import Gateway, GatewayRequest
 from gateway.errors import Forbidden, RateLimited, RequestTooLarge, Unauthorized, UnsupportedMediaType
 from gateway.telemetry.logs import access as log_access
@@ -36,20 +36,22 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 class Access:
     """What an endpoint wants: a scope (None: open to everyone), a quota to draw on, a JSON body.
 
-    `overdraws` is for what counts and is let through even so when nothing is left; `any_host` for what even a rebound
-    name or a strange web page may see.
+    `overdraws` is for what counts and is let through even so when nothing is left; `any_type` waives the declaration
+    of JSON for who cannot be a web page; `any_host` is for what even a rebound name or a strange web page may see.
     """
 
     scope: str | None = None
     quota: str | None = None
     overdraws: bool = False
     json: bool = False
+    any_type: bool = False
     any_host: bool = False
 
 
 OPEN = Access()
 HEALTH = Access(any_host=True)
 LLM = Access(scope="llm", quota="requests", json=True)
+LLM_ANY_TYPE = Access(scope="llm", quota="requests", json=True, any_type=True)
 LLM_RAW = Access(scope="llm", quota="requests")
 EXECUTE = Access(scope="execute", quota="executions", json=True)
 EXECUTE_LOOK = Access(scope="execute", quota="executions")
@@ -144,7 +146,7 @@ async def admit(request: GatewayRequest, access: Access) -> None:
         request.caller = caller
     if access.json and request.method in _WITH_BODY:
         content_type = headers.get("content-type", "")
-        if content_type != "application/json":
+        if content_type != "application/json" and not (access.any_type and not may_be_page(headers)):
             want_json(content_type)
         if headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedMediaType("The body must not be compressed: send it without Content-Encoding.")

@@ -2,7 +2,7 @@
 
 from sanic.response import HTTPResponse
 
-from gateway.api.guard import LLM, LLM_RAW, Endpoint
+from gateway.api.guard import LLM_ANY_TYPE, LLM_RAW, Endpoint
 from gateway.api.inference import answer_chat, answer_embeddings, answer_json, find_route, list_visible, make_head
 from gateway.api.services import GatewayRequest
 from gateway.api.shortcut import answer_natively
@@ -89,13 +89,16 @@ def _describe(entry: Listed) -> Model:
 
 
 def make_endpoints(prefix: str) -> tuple[Endpoint, ...]:
-    """Make the endpoints under a prefix."""
+    """Make the endpoints under a prefix.
+
+    Ollama takes a body without asking what it is, and its documentation shows curl, which calls it a form.
+    """
     return (
-        Endpoint("POST", f"{prefix}/chat", answer_ollama_chat, LLM),
-        Endpoint("POST", f"{prefix}/generate", answer_generate, LLM),
-        Endpoint("POST", f"{prefix}/embed", answer_embed, LLM),
-        Endpoint("POST", f"{prefix}/embeddings", answer_old_embeddings, LLM),
-        Endpoint("POST", f"{prefix}/show", show_model, LLM),
+        Endpoint("POST", f"{prefix}/chat", answer_ollama_chat, LLM_ANY_TYPE),
+        Endpoint("POST", f"{prefix}/generate", answer_generate, LLM_ANY_TYPE),
+        Endpoint("POST", f"{prefix}/embed", answer_embed, LLM_ANY_TYPE),
+        Endpoint("POST", f"{prefix}/embeddings", answer_old_embeddings, LLM_ANY_TYPE),
+        Endpoint("POST", f"{prefix}/show", show_model, LLM_ANY_TYPE),
         Endpoint("GET HEAD", f"{prefix}/tags", list_tags, LLM_RAW),
         Endpoint("GET HEAD", f"{prefix}/ps", list_running, LLM_RAW),
         Endpoint("GET HEAD", f"{prefix}/version", answer_version, LLM_RAW),

@@ -36,6 +36,11 @@ def refuse_strangers(headers: Header, settings: Settings) -> None:
         )
 
 
+def may_be_page(headers: Header) -> bool:
+    """Whether a POST may have been sent by a web page from elsewhere: browsers say so in one header or the other."""
+    return "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+
+
 @lru_cache(maxsize=256)
 def is_local_host(host: str) -> bool:
     """Whether a host name can only lead here: no dots, an address, or a name of the local kind (API.md 1.5)."""

@@ -67,7 +67,8 @@ async def test_a_wrong_method_is_405_and_says_which_is_right(place: Town, family
 
 @every_family
 async def test_a_body_that_is_not_declared_as_json_is_415(place: Town, family: Family) -> None:
-    answer = await place.client.post(family.path, content=b"{}", headers={"content-type": "text/plain", **BEARER})
+    headers = {"content-type": "text/plain", "sec-fetch-site": "cross-site", **BEARER}
+    answer = await place.client.post(family.path, content=b"{}", headers=headers)
     assert answer.status_code == 415
     family.read_error(answer)
 

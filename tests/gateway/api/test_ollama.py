@@ -1,5 +1,6 @@
 """Ollama's paths over HTTP, for every provider: lines, counts, lists, loading without asking anybody."""
 
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,31 @@ TOOL = {
 
 async def ask(place: Town, model: str, **more: Any) -> Any:
     return await place.client.post("/api/chat", json={"model": model, "messages": SAID, **more})
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat", {"model": "stub:stub", "messages": SAID}),
+        ("generate", {"model": "stub:stub", "prompt": "hello"}),
+        ("embed", {"model": "stub:stub", "input": "hello"}),
+        ("embeddings", {"model": "stub:stub", "prompt": "hello"}),
+        ("show", {"model": "stub:stub"}),
+    ],
+)
+async def test_ollamas_own_examples_with_curl_are_answered_and_web_pages_that_send_the_same_are_not(
+    place: Town, path: str, body: dict[str, Any]
+) -> None:
+    async def send(**headers: str) -> int:
+        as_form = {"content-type": "application/x-www-form-urlencoded", **headers}
+        content = json.dumps(body).encode()
+        return (await place.client.post(f"/api/{path}", content=content, headers=as_form)).status_code
+
+    here = str(place.client.base_url).rstrip("/")
+    assert await send() == await send(**{"sec-fetch-site": "none"}) == 200
+    assert await send(**{"sec-fetch-site": "cross-site"}) == await send(**{"sec-fetch-site": "same-site"}) == 415
+    assert await send(origin="http://localhost:1") == await send(origin=here) == 415
+    assert await send(origin="null") == await send(origin="https://elsewhere.example") == 403
 
 
 @pytest.mark.parametrize("model", MODELS)
