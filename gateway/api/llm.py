@@ -5,7 +5,7 @@ from functools import partial
 from sanic.response import HTTPResponse
 
 from gateway.api.guard import LLM, Endpoint
-from gateway.api.inference import answer_chat, answer_embeddings, answer_json, caller_of
+from gateway.api.inference import answer_chat, answer_embeddings, answer_json, caller_of, find_route
 from gateway.api.services import GatewayRequest
 from gateway.dialects import unified
 from gateway.dialects.base import Parsed
@@ -22,13 +22,15 @@ async def answer_llm(request: GatewayRequest) -> HTTPResponse | None:
             write = partial(unified.write_embeddings, call)
             return await answer_embeddings(request, call.request, write, provider=call.provider, shows_bare_name=True)
         case unified.ModelsCall():
-            return await _list_models(request, call.provider)
+            return await _list_models(request, call)
 
 
-async def _list_models(request: GatewayRequest, provider: str | None) -> HTTPResponse:
+async def _list_models(request: GatewayRequest, call: unified.ModelsCall) -> HTTPResponse:
     services = request.services
     settings = services.settings
-    name = provider or settings.default_provider
+    name = call.provider or settings.provider_filter or settings.default_provider
+    if call.provider is None and call.model is not None:
+        name = find_route(request, call.model).targets[0].provider
     if name not in settings.providers:
         raise unknown_provider(name, settings)
     listed = await services.router.models(name, caller_of(request))

@@ -52,9 +52,10 @@ class EmbeddingsCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelsCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for the list of models of one provider (the caller's choice if none was named)."""
+    """A wish for the list of models of one provider, or of the one that a model leads to."""
 
     provider: str | None = None
+    model: str | None = None
 
 
 def parse(body: bytes) -> Parsed | EmbeddingsCall | ModelsCall:
@@ -82,7 +83,7 @@ def parse(body: bytes) -> Parsed | EmbeddingsCall | ModelsCall:
         )
         call = Parsed(chat=chat, provider=provider, warnings=warnings + fields.warnings())
     else:
-        call = ModelsCall(provider=provider)
+        call = ModelsCall(provider=provider, model=model or None)
     fields.check()
     return call
 

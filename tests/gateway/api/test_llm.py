@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.serving import gateway
+from tests.gateway.serving import Town, gateway
 from tests.secret_watch import MARK
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +79,14 @@ async def test_models_are_openais_list_with_the_provider(tmp_path: Path) -> None
     assert body["provider"] == "stub"
     assert {"id", "object", "created", "owned_by"} <= set(body["data"][0])
     assert "stub" in [model["id"] for model in body["data"]]
+
+
+async def test_models_are_those_of_the_provider_that_a_model_leads_to(place: Town) -> None:
+    for model, provider in {"fast": "ollama", "compat:some-model": "compat", "steady": "openai"}.items():
+        body = (await place.client.post("/llm", json={"type": "models", "model": model})).json()
+        assert (body["provider"], bool(body["data"])) == (provider, True)
+    named = (await place.client.post("/llm", json={"type": "models", "model": "fast", "provider": "openai"})).json()
+    assert named["provider"] == "openai"
 
 
 @pytest.mark.parametrize(
