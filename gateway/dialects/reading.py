@@ -233,9 +233,9 @@ class Fields:
     def _within(self, name: str, value: float, low: float | None, high: float | None) -> bool:
         if (low is None or value >= low) and (high is None or value <= high):
             return True
-        if high is None or high == INT64_MAX:
+        if low is not None and value < low and high in (None, INT64_MAX):
             self.complain(name, f"must be at least {low}")
-        elif low is None or low == -INT64_MAX:
+        elif high is not None and value > high and low in (None, -INT64_MAX):
             self.complain(name, f"must be at most {high}")
         else:
             self.complain(name, f"must be from {low} to {high}")

@@ -212,3 +212,17 @@ def test_embeddings_and_models_have_openais_list_shape_with_the_provider() -> No
 def test_a_chat_is_told_apart_from_the_other_calls() -> None:
     assert isinstance(parse(**CHAT), Parsed)
     assert isinstance(parse(type="embeddings", model="m", input="a"), unified.EmbeddingsCall)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [("0", "must be at least 1"), ("9" * 400, "must be from 1 to 9223372036854775807")],
+    ids=["too small", "too large"],
+)
+def test_a_number_out_of_range_is_told_which_end_it_is_beyond(number: str, reason: str) -> None:
+    body = (
+        '{"type": "chat", "model": "m", "messages": [{"role": "user", "content": "a"}], "options": {"max_tokens": %s}}'
+    )
+    with pytest.raises(InvalidRequest) as refused:
+        unified.parse((body % number).encode())
+    assert refused.value.message == f"options.max_tokens: {reason}"
