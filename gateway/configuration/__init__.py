@@ -67,7 +67,7 @@ def build(invocation: Invocation, environ: Mapping[str, str], cwd: Path) -> Sett
     variables = {**dotenv, **environ}
     config = outer["config"]
     file = Section("config file", {}, {}) if config is None else read_file(cwd / config, variables)
-    file.known(*(option.name for option in OPTIONS if option.in_file), *_SECTIONS)
+    file.known(*dict.fromkeys((*(option.name for option in OPTIONS if option.in_file), *_SECTIONS)))
     in_file = {
         option.name: parse_in_file(option, file.value(option.name), file.place(option.name))
         for option in OPTIONS

@@ -56,6 +56,7 @@ def build_models(
                     name, f"provider:model with a known provider, or another entry of models, got {target!r}"
                 )
     _refuse_cycles(section, found, providers)
+    _refuse_circling_fallbacks(section, found)
     if given.is_given("models_config"):
         file = cwd / given["models_config"]
         _merge(found, _grouped(read_file(file, environ), providers))
@@ -127,6 +128,16 @@ def _refuse_cycles(section: Section, entries: Mapping[str, ModelSettings], provi
             if target in trail:
                 raise section.refuse(start, f"an alias that ends at a model, got {' -> '.join([*trail, target])}")
             trail.append(target)
+
+
+def _refuse_circling_fallbacks(section: Section, entries: Mapping[str, ModelSettings]) -> None:
+    for name, entry in entries.items():
+        for fallback in entry.fallbacks:
+            trail = [name, fallback]
+            while trail[-1] != name and (further := entries.get(trail[-1])) and further.model != trail[-1]:
+                trail.append(further.model)
+            if trail[-1] == name:
+                raise section.refuse(name, f"fallbacks that lead somewhere else, got {' -> '.join(trail)}")
 
 
 def _grouped(file: Section, providers: Collection[str]) -> dict[str, ModelSettings]:

@@ -110,6 +110,11 @@ BAD_FILES = [
     ("models:\n  a: a", "sandgate.yaml:2: models.a: expected an alias that ends at a model, got a -> a"),
     ("models:\n  a: b\n  b: c\n  c: a", "models.a: expected an alias that ends at a model, got a -> b -> c -> a"),
     ("models:\n  a: {model: openai:x, fallbacks: [b]}", "models.a: expected provider:model"),
+    ("models:\n  a: {model: openai:x, fallbacks: [a]}", "models.a: expected fallbacks that lead somewhere else, got a"),
+    (
+        "models:\n  a: {model: openai:x, fallbacks: [openai:y, b]}\n  b: c\n  c: a",
+        "models.a: expected fallbacks that lead somewhere else, got a -> b -> c -> a",
+    ),
     ("models:\n  a: {fallbacks: [openai:b]}", "models.a: expected a model"),
     ("models:\n  a: {model: openai:x, temperature: 1}", "models.a.temperature: unknown key; expected one of model,"),
     ("models:\n  openai:x: ollama:y", "models.openai:x: expected another name"),
@@ -149,3 +154,9 @@ def test_a_bad_file_is_refused_with_place_and_expectation(tmp_path: Path, file: 
 )
 def test_a_bad_json_file_is_refused_with_its_place(tmp_path: Path, file: str, expected: str) -> None:
     assert expected in refusal(tmp_path, file=file, suffix="json")
+
+
+def test_an_unknown_key_is_told_of_each_known_one_once(tmp_path: Path) -> None:
+    known = refusal(tmp_path, file="prot: 1").rpartition("one of ")[2].split(", ")
+    assert len(known) == len(set(known))
+    assert {"models", "model_provider_map", "port"} <= set(known)
