@@ -10,7 +10,6 @@ from sanic.compat import Header
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.settings import Settings
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = re.compile(r"[a-z0-9._-]*")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
@@ -66,7 +65,14 @@ def allowed_origin(origin: str, settings: Settings) -> str | None:
         name = urlsplit(origin).hostname or ""
     except ValueError:
         return None
-    return origin if name in _LOOPBACK_NAMES or name.endswith(".localhost") else None
+    return origin if _is_loopback(name) else None
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
 
 
 def _is_same(origin: str, host: str) -> bool:

@@ -193,6 +193,20 @@ async def test_a_web_page_from_elsewhere_cannot_use_an_open_gateway(tmp_path: Pa
     assert here_first.headers["access-control-allow-headers"] == "content-type"
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.5.5.5:1", 200), ("http://[::1]:80", 200), ("https://a.localhost", 200),
+        ("http://127.evil.example", 403), ("http://128.0.0.1", 403), ("http://[::2]", 403), ("null", 403),
+    ],
+)  # fmt: skip
+async def test_pages_of_this_machine_are_known_by_every_address_it_has_for_itself(
+    tmp_path: Path, origin: str, status: int
+) -> None:
+    async with gateway(tmp_path) as client:
+        assert (await client.get("/v1/models", headers={"origin": origin})).status_code == status
+
+
 async def test_with_auth_on_any_page_may_ask_and_the_credential_decides(tmp_path: Path) -> None:
     async with gateway(tmp_path, "--key", KEY) as client:
         answer = await client.post(
