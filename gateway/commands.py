@@ -11,13 +11,16 @@ from gateway.routing.listing import list_models
 
 
 async def print_models(services: Services, *, refresh: bool = False) -> int:
-    """Print the catalogue, one `provider:model` a line; 1 when a configured provider could not be asked.
+    """Print the catalogue, one `provider:model` a line; 1 when a provider that is shown could not be asked.
 
-    Lists that are kept on disk and not too old are taken as they are, unless `refresh` wants all asked now.
+    Lists that are kept on disk and not too old are taken as they are, unless `refresh` wants all asked now. With
+    --provider the others are not asked.
     """
+    catalogue, shown = services.catalogue, services.settings.provider_filter
+    only = None if shown is None else (shown,)
     try:
-        outcomes = await (services.catalogue.refresh() if refresh else services.catalogue.fill())
-        entries = list_models(services.settings, services.catalogue.listings, services.catalogue.owners)
+        outcomes = await (catalogue.refresh(only) if refresh else catalogue.fill(only))
+        entries = list_models(services.settings, catalogue.listings, catalogue.owners)
     finally:
         await services.upstream.aclose()
     for line in dict.fromkeys(f"{entry.provider}:{entry.model}" for entry in entries):

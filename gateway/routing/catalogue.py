@@ -69,11 +69,15 @@ class Catalogue:
                 await self._shelf.put(self._listings)
         return dict(zip(asked, outcomes, strict=True))
 
-    async def fill(self) -> dict[str, GatewayError | int]:
-        """Take what is kept, and ask only the providers whose list is missing or too old; tells as `refresh` does."""
+    async def fill(self, only: Collection[str] | None = None) -> dict[str, GatewayError | int]:
+        """Take what is kept, and ask all providers (or some) whose list is missing or too old.
+
+        Tells as `refresh` does.
+        """
         await self._take_over()
-        outcomes = await self.refresh(self._due())
-        known = {name: len(self._listings[name].models) for name in self._providers if name in self._listings}
+        wanted = [name for name in self._providers if only is None or name in only]
+        outcomes = await self.refresh([name for name in self._due() if name in wanted])
+        known = {name: len(self._listings[name].models) for name in wanted if name in self._listings}
         return {**known, **outcomes}
 
     async def _refresh_one(self, provider: str) -> GatewayError | int:

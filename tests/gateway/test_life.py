@@ -123,6 +123,16 @@ async def test_models_prints_what_is_kept_and_asks_again_only_when_told_to(tmp_p
         assert (await finish(await run(tmp_path, "models", **environ)))[1] == ["compat:brand-new"]
 
 
+async def test_models_asks_only_the_provider_that_is_shown(tmp_path: Path) -> None:
+    async with serve(FakeOpenAI().app) as url:
+        environ = {"OPENAI_COMPAT_BASE_URL": f"{url}/v1", "OLLAMA_BASE_URL": NOBODY}
+        for more in ([], ["--refresh"]):
+            status, models, said = await finish(await run(tmp_path, "models", "--provider", "compat", *more, **environ))
+            assert (status, said) == (0, "")
+            assert models == ["compat:gpt-4o-mini", "compat:gpt-5-think", "compat:text-embedding-3-small"]
+        assert (await finish(await run(tmp_path, "models", **environ)))[0] == 1
+
+
 async def test_models_of_a_provider_that_is_away_are_those_known_last(tmp_path: Path) -> None:
     environ = {"DATA_DIR": str(tmp_path / "data")}
     async with serve(FakeOpenAI().app) as url:
