@@ -28,6 +28,7 @@ from gateway.api import (
     proxy,
     responses,
 )
+from gateway.api.routes import AnyMethodRouter
 from gateway.api.services import Gateway, GatewayRequest, Services
 from gateway.execution import Executor
 from gateway.messages.models import Model
@@ -66,7 +67,9 @@ def create_app(settings: Settings) -> Gateway:
     _mask_secrets(settings)
     services = _wire(settings)
     request_class: Any = GatewayRequest  # Sanic types it as a request of a plain app
-    app: Gateway = Sanic("sandgate-gateway", config=config, ctx=services, request_class=request_class)
+    app: Gateway = Sanic(
+        "sandgate-gateway", config=config, ctx=services, request_class=request_class, router=AnyMethodRouter()
+    )
     guard.install(app, list_endpoints(settings))
     _live(app, services)
     return app

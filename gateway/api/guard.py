@@ -88,14 +88,18 @@ def install(app: Gateway, endpoints: Iterable[Endpoint]) -> None:
 
 def _guarded(endpoint: Endpoint) -> Handler:
     access, raw, handler, template = endpoint.access, endpoint.raw, endpoint.handler, endpoint.path
+    takes_options = "OPTIONS" in endpoint.methods.split()
 
     async def handle(request: GatewayRequest, **matched: Any) -> HTTPResponse | None:
         request_id.set(request.request_id)
         try:
-            await admit(request, access)
-            if not raw:
-                await _read_body(request)
-            response = await handler(request, **matched)
+            if takes_options and _is_preflight(request):
+                response: HTTPResponse | None = await _answer_preflight(request)
+            else:
+                await admit(request, access)
+                if not raw:
+                    await _read_body(request)
+                response = await handler(request, **matched)
         except Exception as error:
             if request.responded:
                 count(request, getattr(request.stream, "response", None), template)
@@ -108,6 +112,16 @@ def _guarded(endpoint: Endpoint) -> Handler:
         return response
 
     return handle
+
+
+def _is_preflight(request: GatewayRequest) -> bool:
+    """Whether a browser asks what a page may ask: open to everyone, and ours to answer."""
+    return request.method == "OPTIONS" and "access-control-request-method" in request.headers
+
+
+async def _answer_preflight(request: GatewayRequest) -> HTTPResponse:
+    await _read_body(request)
+    return HTTPResponse(status=204)  # the CORS headers are put on like on every answer
 
 
 async def _answer_stray(request: GatewayRequest, exception: Exception) -> HTTPResponse:

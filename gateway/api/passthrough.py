@@ -31,6 +31,7 @@ from gateway.upstream import Answer
 log = logging.getLogger(__name__)
 
 METHODS = "GET HEAD POST PUT PATCH DELETE"
+ANY_METHOD = f"{METHODS} OPTIONS"  # with OPTIONS come all those that have no name here (gateway.api.routes)
 
 _KNOWN = {known.path: known for known in (*openai.ENDPOINTS, *responses.ENDPOINTS, *anthropic.ENDPOINTS)}
 
@@ -54,7 +55,7 @@ def make_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     return (
         Endpoint("POST", f"{settings.api_prefix}/passthrough", pass_described, LLM),
         *(
-            Endpoint(METHODS, f"{prefix}/<path:path>", _Proxy(name, prefix), LLM_RAW, raw=True)
+            Endpoint(ANY_METHOD, f"{prefix}/<path:path>", _Proxy(name, prefix), LLM_RAW, raw=True)
             for prefix, name in prefixes.items()
         ),
     )

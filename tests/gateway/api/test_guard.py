@@ -282,6 +282,12 @@ async def test_an_address_that_is_none_is_answered_with_400(tmp_path: Path, line
         assert (await say(client, line, "Host: localhost")).startswith(b"HTTP/1.1 400 ")
 
 
+async def test_a_method_that_is_none_is_405_where_any_other_goes_through(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        assert (await say(client, "PROP(FIND) /stub/models HTTP/1.1", "Host: localhost")).startswith(b"HTTP/1.1 405 ")
+        assert not (await say(client, "PROPFIND /stub/models HTTP/1.1", "Host: localhost")).startswith(b"HTTP/1.1 405 ")
+
+
 async def test_who_waits_for_leave_to_send_too_much_is_refused_without_it(tmp_path: Path) -> None:
     length = "Content-Length: 99999999999"
     async with gateway(tmp_path) as client:

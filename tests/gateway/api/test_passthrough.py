@@ -56,7 +56,7 @@ def asked(server: Server) -> tuple[str, dict[str, str], bytes]:
     return line, {name.lower(): value for name, value in (one.split(": ", 1) for one in headers)}, request.body
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "ODD-1"])
 async def test_any_method_path_query_and_body_go_through_as_they_are(tmp_path: Path, method: str) -> None:
     body = b"" if method == "GET" else b'{"a":  1}\n'
     path = "/files/a%20b/%C5%82?x=1&y=%2F&y=+&z"
@@ -68,6 +68,25 @@ async def test_any_method_path_query_and_body_go_through_as_they_are(tmp_path: P
     assert headers["authorization"] == f"Bearer {PROVIDER_KEY}"
     assert headers["x-request-id"] == answer.headers["x-request-id"]
     assert (answer.status_code, answer.content, answer.headers["x-theirs"]) == (201, b"ok", "a")
+
+
+async def test_a_preflight_is_answered_here_and_open_to_everyone(tmp_path: Path) -> None:
+    async with in_front_of(answering(), tmp_path, "--key", GATEWAY_KEY) as (client, at):
+        preflight = {"origin": "https://app.example", "access-control-request-method": "POST"}
+        answer = await client.options("/openai/x", headers=preflight)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, "*")
+        assert (await client.options("/openai/x")).status_code == 401
+        assert not [request for request in at.requests if b"/models HTTP" not in request.head]
+
+
+async def test_a_method_that_could_give_our_key_away_does_not_go_through(tmp_path: Path) -> None:
+    async with in_front_of(answering(), tmp_path) as (client, at):
+        answer = await client.request("TRACE", "/openai/x")
+        assert answer.status_code == 405
+        assert "PATCH" in answer.headers["allow"]
+        assert (await client.request("PROPFIND", "/llm")).status_code == 405
+        assert (await client.request("PROPFIND", "/nowhere")).status_code == 404
+        assert not [request for request in at.requests if b"/models HTTP" not in request.head]
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
