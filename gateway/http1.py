@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from sanic import Request
 from sanic.compat import Header
-from sanic.exceptions import BadRequest, ServerError
+from sanic.exceptions import BadRequest, PayloadTooLarge, ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse
 from sanic.server import HttpProtocol
@@ -55,7 +55,11 @@ class QuickHttp(Http):
         buffer: bytearray = self.recv_buffer
         end = buffer.find(b"\r\n\r\n")
         if not 0 < end < self.HEADER_MAX_SIZE or not self._take_head(bytes(buffer[:end])):
-            await super().http1_request_header()  # type: ignore[no-untyped-call]  # Sanic has no hints here
+            try:
+                await super().http1_request_header()  # type: ignore[no-untyped-call]  # Sanic has no hints here
+            except PayloadTooLarge:
+                self.url = _read_target(buffer)  # so that the refusal is in the dialect of the path
+                raise
             if _WELL_FORMED.fullmatch(self.request.head) is None:
                 raise BadRequest("A header is not well-formed.")
 
@@ -111,6 +115,12 @@ class QuickHttp(Http):
         self.response_size = len(reply.body)
         await self._send(reply.write(keep_alive=self.keep_alive))
         self.stage = Stage.IDLE
+
+
+def _read_target(buffer: bytearray) -> str | None:
+    """Read what a request is for out of a head that is not there in whole; None where it does not stand there."""
+    parts = bytes(buffer.partition(b"\r\n")[0]).split(b" ")
+    return parts[1].decode("ascii") if len(parts) == 3 and parts[1].isascii() else None
 
 
 def _read_head(head: bytes, begin: int, end: int) -> _Head | None:

@@ -150,6 +150,21 @@ async def test_a_preflight_with_a_body_is_answered_without_a_complaint_in_the_lo
     assert not [told for told in caplog.records if told.levelname in ("WARNING", "ERROR")]
 
 
+async def test_a_head_that_is_too_large_is_refused_in_the_dialect_of_its_path(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as client:
+        long = {"x-long": "a" * 17_000}
+        openai = (await client.post("/v1/chat/completions", headers=long)).json()
+        anthropic = (await client.post("/v1/messages?beta=true", headers=long)).json()
+        ollama = (await client.post("/api/chat", headers=long)).json()
+        plain = (await client.post("/llm", headers=long)).json()
+        broken = await client.get("/" + "a" * 17_000)
+    assert openai["error"]["code"] == "request_too_large"
+    assert anthropic["error"]["type"] == "request_too_large"
+    assert ollama["error"].startswith("The head of the request")
+    assert is_plain(plain, "Request Too Large", "request_too_large")
+    assert broken.status_code == 413
+
+
 async def test_a_head_that_is_too_large_is_said_to_be_the_head(tmp_path: Path) -> None:
     async with gateway(tmp_path) as client:
         answer = await client.get("/v1/models", headers={"x-long": "a" * 17_000})
