@@ -53,8 +53,13 @@ class Wire:
         """Send a request that is ready to write, give the answer when its head is there.
 
         `head` is the request line and all headers with the empty line at the end; `length` is the size of a
-        streamed body that goes out without chunks. Raises httpx's errors. A request with its body in memory is sent
-        once more, on a new connection, when a reused one turns out closed before any byte of an answer.
+        streamed body that goes out without chunks. Raises httpx's errors.
+
+        A request with its body in memory is sent once more, on a new connection, when a reused one turns out closed
+        before any byte of an answer, a POST too. Nearly always the server has given up an idle connection while the
+        request was on its way, and has read nothing of it; browsers do the same. The other case, a server that fails
+        over the request itself, looks no different from here: a model is asked a second time then, which has no
+        effect beyond its price, and not a third, since the new connection is not a reused one.
         """
         pool = self._pools.get(origin)
         if pool is None:
