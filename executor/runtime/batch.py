@@ -155,11 +155,11 @@ class Batch:
             set_cpu_count(job["cpus"])
             Loaded(job, begun).serve()
 
-        self.process = start_child(body, ends, control=theirs.detach())
+        self.process = start_child(body, ends, theirs.detach(), begun)
         self.box.wire.send(b"B", {})
         loading = Watch(self.box, pipes, feed, caps_of(job), emit=lambda kind, data: self.written.append((kind, data)))
         seen = watch(loading, self.process, job["timeout_seconds"])
-        seen.begun = begun.is_set()
+        seen.begun = begun.take()
         if not loading.loaded or seen.stopped is not None:
             self.failed = seen
         self.called = loading.note == CALLED
@@ -221,7 +221,7 @@ class Loaded(Session):
         value = self.job["inputs"][index]
         if self._calls:
             self.finish(self.attempt(lambda: self.call(value)))
-        self.finish(self.attempt(lambda: self.run_script(value)))
+        self.finish(self.attempt(lambda: self.after_script(value, programs.load(self.code, self.namespace))))
 
 
 def _fork_copy(control: socket.socket) -> bool:

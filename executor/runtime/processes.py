@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _ctypes
-import mmap
 import os
 import resource
 import time
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
 WORKDIR = "/work"
 RESULT = 3  # the descriptor of the result's own channel in the child
 CONTROL = 4  # where our own code in the child takes the job, or orders; closed before the user's code runs
+MARK = 5  # where it says that the user's code is about to run; closed then
 _PR_SET_DUMPABLE = 4
 _NICENESS = 5
 _KILL_SECONDS = 5.0
 _ALONE = 2  # the supervisor and the loaded program
 
 # The C part of `ctypes` alone: the rest takes longer to import than forking a child does.
+_write, _close = os.write, os.close
 _libc = _ctypes.dlopen(None, 0)  # type: ignore[arg-type] # not in typeshed: the program itself
 
 
@@ -37,19 +38,24 @@ class Limits:
 
 
 class Mark:
-    """A sign that a child gives once, and can neither take back nor see again: memory that it shares until then."""
+    """A sign that a child gives at most once, and cannot take back: in a pipe that it closes then."""
 
     def __init__(self) -> None:
-        self._page = mmap.mmap(-1, 1)
+        self._reader, self.writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def set(self) -> None:
-        """Give the sign; from then on this process has no way to it."""
-        self._page[0] = 1
-        self._page.close()
+        """Give the sign, in the child, which has no way to it from then on."""
+        _write(MARK, b"x")
+        _close(MARK)
 
-    def is_set(self) -> bool:
-        """Whether the child has given it."""
-        return self._page[0] == 1
+    def take(self) -> bool:
+        """Whether the child has given it. To be asked once."""
+        try:
+            return bool(os.read(self._reader, 1))
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(self._reader)
 
 
 class Pipes:
@@ -119,21 +125,25 @@ def open_streams(*, stdin: bool = True) -> tuple[Pipes, Ends]:
     return Pipes(feed, *readers), Ends(source, *writers)
 
 
-def start_child(body: Callable[[], NoReturn], ends: Ends, control: int) -> int:
+def start_child(body: Callable[[], NoReturn], ends: Ends, control: int, mark: Mark) -> int:
     """Fork a child that is to become the user's, and have it run `body`, which never returns. Gives its process id.
 
-    It keeps its streams and, as `CONTROL`, the descriptor `control`; every other one is closed.
+    It keeps its streams, the descriptor `control` as `CONTROL`, and what it needs to give the sign; every other one is
+    closed.
     """
     child = os.fork()
     if child:
         ends.close()
         os.close(control)
+        os.close(mark.writer)
         return child
     try:
         take_streams(ends)
         if control != CONTROL:
             os.dup2(control, CONTROL, inheritable=False)
-        os.closerange(CONTROL + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        if mark.writer != MARK:
+            os.dup2(mark.writer, MARK, inheritable=False)
+        os.closerange(MARK + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         _leave_supervisor()
         body()
     finally:

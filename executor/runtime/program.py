@@ -211,7 +211,8 @@ def make_main(program: Program) -> types.ModuleType:
 
 def load(program: Program, namespace: dict[str, Any]) -> Any:
     """Run the code once as a script; gives the value of its last bare expression, None without one."""
-    _discount_frames()
+    if sys.getrecursionlimit() == _RECURSION_LIMIT:
+        _discount_frames()
     codes = [code for code in (program.body, program.last) if code is not None]
     if any(code.co_flags & _COROUTINE for code in codes):
         return finish_awaitable(_load_awaiting(codes, namespace))

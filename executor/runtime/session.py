@@ -157,7 +157,7 @@ class Session:
         self.compile()
         value = self.job.get("input", NO_INPUT)
         if not self.is_called(value):
-            return self.run_script(value)
+            return self.after_script(value, programs.load(self.code, self.namespace))
         if "input" in self.job and not self.job.get("stdin"):
             refuse_stdin()
         programs.load(self.code, self.namespace)
@@ -170,9 +170,8 @@ class Session:
     def _speaks(self) -> bool:
         return self.speaker == (_getpid(), _get_thread())
 
-    def run_script(self, value: Any) -> Any:
-        """Run the code as a script; gives its value, or what a `main` gives that it imports by the way."""
-        result = programs.load(self.code, self.namespace)
+    def after_script(self, value: Any, result: Any) -> Any:
+        """Give the value of a script that has run, or what a `main` gives that it has imported by the way."""
         if value is NO_INPUT or not programs.finds_main(self.code, self.namespace):
             return result
         return self.call(value)
@@ -315,7 +314,7 @@ def _join_threads() -> None:
 
 
 def _other_threads() -> bool:
-    return len(_frames_of_threads()) > 1
+    return "threading" in _modules and len(_frames_of_threads()) > 1
 
 
 def _flush_files() -> None:
