@@ -9,7 +9,7 @@ this room: `begins_well` says so, and it is then decoded and written anew like a
 base.py            what a passage has to offer, and what all streams have in common
 frames.py          streams cut into frames, bytes kept
 openai.py          chat completions; openai_chunks.py their streams, openai_mending.py what does not fit of them,
-                   openai_calls.py the tool calls in them, openai_counts.py the usage
+                   openai_calls.py the tool calls in them, openai_members.py what both have in common
 anthropic.py       messages
 ollama.py          chat; ollama_mending.py the lines that do not fit
 """

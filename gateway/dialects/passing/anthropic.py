@@ -1,6 +1,6 @@
 """Anthropic's messages on their way through (API reference, "Messages" and "Streaming Messages")."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,15 +15,38 @@ from gateway.providers import VENDORS
 from gateway.providers.anthropic import read_usage
 from gateway.providers.base import Chat
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+_NONE = msgspec.Raw(b"null")
+_QUOTE = ord('"')
+
+
+class _Block(msgspec.Struct):
+    type: Name
+    text: msgspec.Raw = _NONE  # it may be long
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: Count | None = None
+
+
+class _Counts(msgspec.Struct):
+    input_tokens: Count
+    output_tokens: Count
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    output_tokens_details: _OutputDetails | None = None
+
 
 class _Reply(msgspec.Struct):
-    id: str
-    type: str
-    role: str
-    model: str
-    content: list[msgspec.Raw]
-    stop_reason: str
-    usage: dict[str, Any]
+    id: Name
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: Name
+    content: list[_Block]
+    stop_reason: Name
+    usage: _Counts
 
 
 class _Event(msgspec.Struct):
@@ -56,9 +79,12 @@ class AnthropicPassage:
             reply = _read_reply(body)
         except (ValueError, RecursionError):
             return None
+        for block in reply.content:
+            if block.type == "text" and memoryview(block.text)[0] != _QUOTE:
+                return None
         seen = Seen()
         seen.begun = True
-        seen.usage = read_usage(reply.usage)
+        seen.usage = _take_usage(reply.usage)
         seen.finish_reason = reply.stop_reason
         return seen
 
@@ -126,6 +152,21 @@ class AnthropicStream(FrameStream):
             self._counts |= {name: value for name, value in counts.items() if value is not None}
             usage: Usage | None = read_usage(self._counts)
             self.seen.usage = usage or self.seen.usage
+
+
+def _take_usage(counts: _Counts) -> Usage:
+    read, written, details = (
+        counts.cache_read_input_tokens,
+        counts.cache_creation_input_tokens,
+        counts.output_tokens_details,
+    )
+    return Usage(
+        prompt_tokens=counts.input_tokens + (read or 0) + (written or 0),
+        completion_tokens=counts.output_tokens,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=details.thinking_tokens if details is not None else None,
+    )
 
 
 def _raise(frame: bytes) -> None:

@@ -1,6 +1,6 @@
 """OpenAI's chat completions on their way through (API reference, "chat.completion" and "chat.completion.chunk")."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,46 +11,59 @@ from gateway.dialects.errors import Failure
 from gateway.dialects.passing.base import Seen
 from gateway.dialects.passing.frames import read_event, sse_cutter
 from gateway.dialects.passing.openai_chunks import OpenAIStream
-from gateway.dialects.passing.openai_counts import Counts, take_usage
-from gateway.messages.chat import Usage
+from gateway.dialects.passing.openai_members import Count, Counts, FinishReason, Name, take_usage
 from gateway.providers import lenient
-from gateway.providers.openai_reply import read_usage
 
 NULL = msgspec.Raw(b"null")  # a union of Raw and None would take nothing but null
+EMPTY = msgspec.Raw(b'""')
+
+_QUOTE = ord('"')
+
+
+class _Object(msgspec.Struct):
+    """Any JSON object."""
+
+
+class _Function(msgspec.Struct):
+    name: Name
+    arguments: msgspec.Raw
+
+
+class _Call(msgspec.Struct):
+    id: Name
+    type: Name
+    function: _Function | None = None
+    custom: _Object | None = None
 
 
 class _Message(msgspec.Struct):
-    role: str
+    """What is said; texts stay raw, as they may be long."""
+
+    role: Literal["assistant"]
     content: msgspec.Raw = NULL
-    tool_calls: list[msgspec.Raw] | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+    function_call: _Function | None = None
+    audio: _Object | None = None
 
 
 class _Choice(msgspec.Struct):
-    index: int
+    index: Count
     message: _Message
-    finish_reason: str
+    finish_reason: FinishReason
 
 
 class _Reply(msgspec.Struct):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[_Choice]
+    id: Name
+    object: Literal["chat.completion"]
+    created: Count
+    model: Name
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
     usage: Counts
-
-
-class _LooseReply(msgspec.Struct):
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[_Choice]
-    usage: dict[str, Any]
+    error: None = None
 
 
 _read_reply = msgspec.json.Decoder(_Reply).decode
-_read_loose_reply = msgspec.json.Decoder(_LooseReply).decode
 
 
 class OpenAIPassage:
@@ -71,25 +84,20 @@ class OpenAIPassage:
 
     def look(self, body: bytes) -> Seen | None:
         """Look at a whole answer; one with an empty message and no call has to be judged anew."""
-        reply: _Reply | _LooseReply
         try:
             reply = _read_reply(body)
-            usage: Usage | None = take_usage(reply.usage)
         except (ValueError, RecursionError):
-            try:
-                reply = _read_loose_reply(body)
-            except (ValueError, RecursionError):
-                return None
-            usage = read_usage(reply.usage)
-        if not reply.choices:
             return None
-        for choice in reply.choices:
-            if not choice.message.tool_calls and choice.message.content == NULL:
+        choices = reply.choices
+        for choice in choices:
+            if not _is_well_formed(choice.message):
                 return None
+        if len(choices) > 1 and len({choice.index for choice in choices}) < len(choices):
+            return None
         seen = Seen()
         seen.begun = True
-        seen.usage = usage
-        seen.finish_reason = reply.choices[0].finish_reason
+        seen.usage = take_usage(reply.usage)
+        seen.finish_reason = choices[0].finish_reason
         return seen
 
     def first_frame(self, begun: bytes) -> bytes | None:
@@ -108,6 +116,25 @@ class OpenAIPassage:
     def stream(self, envelope: Envelope, model: str) -> "OpenAIStream":
         """Give a fresh stream."""
         return OpenAIStream(model, include_usage=envelope.include_usage)
+
+
+def _is_well_formed(message: _Message) -> bool:
+    calls, legacy = message.tool_calls, message.function_call
+    if calls and not all(map(_is_call, calls)):
+        return False
+    if legacy is not None and not _has_arguments(legacy):
+        return False
+    if memoryview(message.content)[0] == _QUOTE:
+        return True
+    return message.content == NULL and bool(calls or legacy or message.refusal or message.audio)
+
+
+def _is_call(call: _Call) -> bool:
+    return call.custom is not None if call.function is None else _has_arguments(call.function)
+
+
+def _has_arguments(function: _Function) -> bool:
+    return memoryview(function.arguments)[0] == _QUOTE and function.arguments != EMPTY
 
 
 OPENAI = OpenAIPassage()

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.passing.openai_counts import Count
+from gateway.dialects.passing.openai_members import Count
 from gateway.errors import UnusableAnswer
 from gateway.providers import lenient
 from gateway.providers.openai_stream import MAX_OPEN_CALLS

@@ -1,7 +1,7 @@
 """OpenAI's streams on their way through (API reference, "chat.completion.chunk")."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,15 +11,12 @@ from gateway.dialects.openai_chat import NO_USAGE
 from gateway.dialects.passing.base import FrameStream
 from gateway.dialects.passing.frames import plain_data, read_event, sse_cutter
 from gateway.dialects.passing.openai_calls import CallPiece, Function, OpenCalls
-from gateway.dialects.passing.openai_counts import Count, Counts, take_usage
+from gateway.dialects.passing.openai_members import Count, Counts, FinishReason, Name, take_usage
 from gateway.dialects.passing.openai_mending import ChunkMender, read_leniently
 from gateway.errors import UnusableAnswer
 from gateway.providers.openai_stream import MAX_OPEN_CALLS
 
 DONE = b"[DONE]"
-
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
 class _Delta(msgspec.Struct):

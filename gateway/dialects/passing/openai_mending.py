@@ -3,21 +3,19 @@
 import secrets
 import time
 from collections.abc import Container
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from gateway.dialects.base import openai_usage
 from gateway.dialects.passing.openai_calls import OpenCalls
-from gateway.dialects.passing.openai_counts import Counts
+from gateway.dialects.passing.openai_members import Counts, FinishReason
 from gateway.messages.chat import Finished, TextDelta
 from gateway.providers import lenient
 from gateway.providers.failures import raise_error_in
 from gateway.providers.framing import ServerSentEvent
 from gateway.providers.openai_reply import read_finish, read_reasoning, read_text, read_usage
 from gateway.providers.openai_stream import ChunkGrammar
-
-FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 _HEAD = ("id", "object", "created", "model")
 _MENDED = ("index", "delta", "message", "text", "finish_reason")
@@ -66,12 +64,12 @@ class ChunkMender:
     def _mend_head(self, chunk: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
         known = {**self._made_up, **head}
         created = lenient.integer(chunk.get("created"))
-        model = None if head else lenient.text_or_none(chunk.get("model"))
+        own = {} if head else chunk
         return {
-            "id": lenient.text_or_none(chunk.get("id")) or known["id"],
+            "id": lenient.text_or_none(own.get("id")) or known["id"],
             "object": "chat.completion.chunk",
             "created": known["created"] if created is None or created < 0 else created,
-            "model": model or known["model"],
+            "model": lenient.text_or_none(own.get("model")) or known["model"],
         }
 
     def _mend_choice(self, choice: dict[str, Any], place: int, seed: str) -> dict[str, Any]:
@@ -83,7 +81,7 @@ class ChunkMender:
         if calls := lenient.sequence(delta.pop("tool_calls", None)):
             delta["tool_calls"] = self._place_calls(index, calls, seed)
         reason = choice.get("finish_reason")
-        if not isinstance(reason, str) or reason not in FINISH_REASONS:
+        if not isinstance(reason, str) or reason not in get_args(FinishReason):
             reason = read_finish(reason, called=self._calls.any(index))
         if reason is not None and (lacking := self._calls.lacking(index)):
             delta["tool_calls"] = _with_arguments(delta.get("tool_calls", []), lacking)

@@ -139,7 +139,7 @@ async def test_a_stream_that_is_cut_short_ends_with_an_error(tmp_path: Path) -> 
     assert "[DONE]" not in answer.text
 
 
-@pytest.mark.parametrize("content", ['"h\\u00e9"', '""', '[{"type": "text", "text": "x"}]', "null"])
+@pytest.mark.parametrize("content", ['"h\\u00e9"', '""', "null"])
 async def test_a_well_formed_answer_comes_back_byte_for_byte(tmp_path: Path, content: str) -> None:
     calls = ', "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]'
     written = (
@@ -156,6 +156,30 @@ async def test_a_well_formed_answer_comes_back_byte_for_byte(tmp_path: Path, con
             "/v1/chat/completions", json={"model": "openai:gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
         )
     assert answer.content == written
+
+
+async def test_an_answer_in_parts_comes_back_as_text(tmp_path: Path) -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "42"}]
+    message = {"role": "assistant", "content": parts}
+    written = {
+        "id": "a",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4o",
+        "choices": [{"index": 0, "message": message, "finish_reason": "eos"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    }
+    fake = FakeOpenAI(key=PROVIDER_KEY)
+    async with before(fake, tmp_path, "OPENAI_BASE_URL", "/v1", OPENAI_API_KEY=PROVIDER_KEY) as client:
+        while not fake.received:
+            await asyncio.sleep(0.01)
+        fake.fail(200, written)
+        answer = await client.post(
+            "/v1/chat/completions", json={"model": "openai:gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        )
+    (choice,) = answer.json()["choices"]
+    assert (choice["message"]["content"], choice["message"]["reasoning_content"]) == ("42", "hm")
+    assert choice["finish_reason"] == "stop"
 
 
 @asynccontextmanager

@@ -1,12 +1,14 @@
-"""Token counts as OpenAI writes them; what others write is for `read_usage`."""
+"""Members that whole answers and chunks have in common, as strictly as OpenAI writes them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from gateway.messages.chat import Usage
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
 class _PromptDetails(msgspec.Struct):
@@ -19,7 +21,7 @@ class _CompletionDetails(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """The `usage` of an answer, or of a stream's last chunk."""
+    """The `usage` of an answer, or of a stream's last chunk; what others write is for `read_usage`."""
 
     prompt_tokens: Count
     completion_tokens: Count
