@@ -27,7 +27,7 @@ from executor.runtime.results import BUILTINS, display_when_shown, encode_repr, 
 
 TYPE_CHECKING = False  # for types only: see `executor.runtime`
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, NoReturn
 
     from _typeshed import ReadableBuffer
@@ -268,7 +268,7 @@ class Session:
         _exit(code)
 
     def _wind_down(self) -> None:
-        for step in (_join_threads, _run_exit_handlers, _flush_files, self._clear, _collect, _flush):
+        for step in (_join_threads, _run_exit_handlers, _flush_files, self._clear, _collect, _flush, _close_files):
             try:
                 step()
             except BaseException as error:
@@ -323,14 +323,29 @@ def _flush_files() -> None:
     What is not a regular file is left to itself while another thread lives, which may hold its lock for ever.
     """
     only_regular = _other_threads()
-    for thing in _tracked_objects():
-        # Not `isinstance`: that would ask the user's objects.
-        if issubclass(type(thing), _AnyFile):
+    for file in _files():
+        try:
+            if not file.closed and (not only_regular or _is_regular(file.fileno())):
+                file.flush()
+        except BaseException:
+            continue
+
+
+def _close_files() -> None:
+    """Close what writes an end of its own, as a compressed file does, and is still held by something."""
+    if _other_threads():
+        return
+    for file in _files():
+        if type(file).__module__ != "_io":  # Python's own are flushed by now
             try:
-                if not thing.closed and (not only_regular or _is_regular(thing.fileno())):
-                    thing.flush()
+                file.close()
             except BaseException:
                 continue
+
+
+def _files() -> Iterator[Any]:
+    # Not `isinstance`: that would ask the user's objects.
+    return (thing for thing in _tracked_objects() if issubclass(type(thing), _AnyFile))
 
 
 def _is_regular(descriptor: int) -> bool:

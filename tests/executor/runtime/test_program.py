@@ -1,5 +1,7 @@
 """What a program may do, and what it gives: API.md 4.1, in real boxes."""
 
+import base64
+import importlib
 from typing import Any
 
 import pytest
@@ -318,6 +320,13 @@ def test_a_file_that_is_still_open_at_the_end_holds_what_was_written(boxes: Boxe
     code = f"held = open('left.txt', 'w'); held.write('written')\n{HELD[holder]}\ndel held\n{ENDS[end]}"
     told = boxes.run(code, outputs=["left.txt"])
     assert told.files[0]["size"] == 7, told.verdict
+
+
+@pytest.mark.parametrize("module", ["bz2", "gzip", "lzma"])
+def test_a_compressed_file_that_is_still_open_at_the_end_can_be_read(boxes: Boxes, module: str) -> None:
+    code = f"import math, {module}\nmath.held = {module}.open('left', 'wt')\nmath.held.write('written')\n1 / 0"
+    content = boxes.run(code, outputs=["left"]).files[0]["content_base64"]
+    assert importlib.import_module(module).decompress(base64.b64decode(content)) == b"written"
 
 
 def test_a_file_that_is_still_open_in_a_forked_copy_holds_what_was_written(boxes: Boxes) -> None:
