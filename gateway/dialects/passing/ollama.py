@@ -33,7 +33,7 @@ class _Call(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     role: Literal["assistant"]
-    content: str = ""
+    content: str
     thinking: str | None = None
     tool_calls: list[_Call] | None = None
 

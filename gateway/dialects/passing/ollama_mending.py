@@ -30,6 +30,8 @@ def mend(given: Any, model: str) -> dict[str, Any] | None:
     }
     if not isinstance(mended.get("done_reason"), str):
         mended.pop("done_reason", None)
+    if done:
+        mended.setdefault("done_reason", "stop")
     for name in _COUNTS:
         count = lenient.integer(mended.pop(name, None))
         if count is not None and count >= 0:

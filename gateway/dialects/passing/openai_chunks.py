@@ -89,7 +89,7 @@ class OpenAIStream(FrameStream):
 
     def _fits(self, chunk: _Chunk) -> bool:
         """Tell whether a chunk goes with those before, and take notice of the calls in it."""
-        if self._head and chunk.model != self._head["model"]:
+        if self._head and (chunk.model != self._head["model"] or chunk.id != self._head["id"]):
             return False
         for choice in chunk.choices:
             if choice.index not in self._answers and choice.delta.role is None:

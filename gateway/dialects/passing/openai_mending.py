@@ -62,14 +62,14 @@ class ChunkMender:
         return mended if mended["choices"] or mended.get("usage") else None
 
     def _mend_head(self, chunk: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
-        known = {**self._made_up, **head}
+        if head:
+            return head
         created = lenient.integer(chunk.get("created"))
-        own = {} if head else chunk
         return {
-            "id": lenient.text_or_none(own.get("id")) or known["id"],
+            "id": lenient.text_or_none(chunk.get("id")) or self._made_up["id"],
             "object": "chat.completion.chunk",
-            "created": known["created"] if created is None or created < 0 else created,
-            "model": lenient.text_or_none(own.get("model")) or known["model"],
+            "created": self._made_up["created"] if created is None or created < 0 else created,
+            "model": lenient.text_or_none(chunk.get("model")) or self._made_up["model"],
         }
 
     def _mend_choice(self, choice: dict[str, Any], place: int, seed: str) -> dict[str, Any]:
@@ -78,8 +78,8 @@ class ChunkMender:
         delta = _mend_delta(_delta_of(choice))
         if index not in self._begun:
             delta = {"role": "assistant", **delta}
-        if calls := lenient.sequence(delta.pop("tool_calls", None)):
-            delta["tool_calls"] = self._place_calls(index, calls, seed)
+        if calls := self._place_calls(index, lenient.sequence(delta.pop("tool_calls", None)), seed):
+            delta["tool_calls"] = calls
         reason = choice.get("finish_reason")
         if not isinstance(reason, str) or reason not in get_args(FinishReason):
             reason = read_finish(reason, called=self._calls.any(index))

@@ -69,6 +69,7 @@ def calls_of(told: list[dict[str, Any]]) -> dict[int, tuple[str, str, str]]:
         {"id": 7},
         {"id": None},
         {"id": ""},
+        {"id": "another"},
         {"model": 7},
         {"model": ""},
         {"model": "another"},
@@ -85,7 +86,7 @@ def test_a_chunk_with_an_odd_head_is_mended_wherever_it_stands(odd: dict[str, An
         told = pass_through(*(one | odd if number == place else one for number, one in enumerate(stream)))
         assert say(told) == "Hello"
         assert told[-1]["choices"][0]["finish_reason"] == "stop"
-        assert len({one["model"] for one in told}) == 1
+        assert len({(one["id"], one["model"]) for one in told}) == 1
         assert all(isinstance(one["id"], str) and one["id"] for one in told)
         assert all(isinstance(one["created"], int) and one["created"] > 0 for one in told)
         assert {one["object"] for one in told} == {"chat.completion.chunk"}

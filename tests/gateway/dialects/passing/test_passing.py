@@ -111,13 +111,13 @@ def test_what_a_chunk_lacks_is_filled_in_and_what_is_none_is_left_out() -> None:
     call = b'{"id": "t", "function": {"name": "f", "arguments": "{}"}}'
     bare = b'data: {"choices": [{"delta": {"tool_calls": [%b]}}]}\n\n' % call
     noise = [b"data: not json\n\n", b": comment\n\n", b'data: {"x": 1}\n\n']
-    frames, _ = run("openai", [bare, *noise, *OPENAI_STREAM[3:]])
-    mended = json.loads(frames[0].removeprefix(b"data: "))
+    frames, _ = run("openai", [OPENAI_STREAM[0], bare, *noise, *OPENAI_STREAM[3:]])
+    mended = json.loads(frames[1].removeprefix(b"data: "))
     assert mended["object"] == "chat.completion.chunk"
-    assert mended["id"]
+    assert mended["id"] == "c"
     assert mended["choices"][0]["index"] == 0
     assert mended["choices"][0]["delta"]["tool_calls"][0]["index"] == 0
-    assert frames[1:] == OPENAI_STREAM[3:]
+    assert frames[2:] == OPENAI_STREAM[3:]
 
 
 @pytest.mark.parametrize(
