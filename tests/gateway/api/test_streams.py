@@ -53,9 +53,7 @@ async def raw_request(place: Town, path: str, body: dict[str, Any]) -> AsyncIter
     host, port = place.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     content = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: Basic x\r\ncontent-type: application/json\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}:{port}\r\nauthorization: nobody\r\ncontent-type: application/json\r\n"
     writer.write(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
     await writer.drain()
     try:
