@@ -1,8 +1,7 @@
 """The working directory: files laid in before the run, and files taken out after it.
 
 Taking out happens when no process of the user's lives any more. Even so nothing is followed: every step of a path is
-opened by its name in the folder that is already open, and only regular files are read. One with two names is no way
-out: both are on the working directory's own file system, which holds what the user has written and nothing else.
+opened by its name in the folder that is already open, and only regular files with a single name are read.
 """
 
 from __future__ import annotations
@@ -194,6 +193,8 @@ class _Walk:
         status = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
             self.found.skip(shown, "not a regular file")
+        elif status.st_nlink != 1:
+            self.found.skip(shown, "a hard link")
         else:
             self.found.files.append((shown, status.st_size))
 
@@ -223,7 +224,7 @@ def open_output(path: str, root: str = WORKDIR) -> tuple[int, int] | None:
     finally:
         os.close(folder)
     status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode):
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         return descriptor, status.st_size
     os.close(descriptor)
     return None

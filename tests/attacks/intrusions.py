@@ -22,7 +22,7 @@ import time; time.sleep(0.1)
 """, outputs=["**"], holds=lambda answer: all(in_base64("mine") == file["content_base64"] for file in answer["files"])),
     attack("everything but files", 68, """
 import os, socket
-os.mkfifo("pipe"); os.mkdir("folder.txt")
+open("real", "w").write("x"); os.link("real", "twin"); os.mkfifo("pipe"); os.mkdir("folder.txt")
 for path in ("/etc/passwd", "/proc/self/environ"):
     try: os.link(path, "twin")
     except OSError: pass
