@@ -6,6 +6,8 @@ The forms that are understood beside OpenAI's own are those of API.md 3.3: a bar
 
 from typing import Any
 
+import msgspec
+
 from gateway.errors import UnusableAnswer
 from gateway.messages.chat import (
     ChatReply,
@@ -42,8 +44,8 @@ def read_reply(body: bytes) -> ChatReply:
     answer = lenient.parse(body)
     raise_error_in(answer)
     if isinstance(answer, dict) and isinstance(answer.get("choices"), list):
-        choices = tuple(
-            _choice(found, place) for place, found in enumerate(answer["choices"]) if isinstance(found, dict)
+        choices = _number(
+            tuple(_choice(found, place) for place, found in enumerate(answer["choices"]) if isinstance(found, dict))
         )
     else:
         choices = _plain_choices(answer)
@@ -60,6 +62,13 @@ def read_reply(body: bytes) -> ChatReply:
         system_fingerprint=lenient.text_or_none(fields.get("system_fingerprint")),
         warnings=tuple(dict.fromkeys(loss for message in messages for loss in name_losses(lenient.mapping(message)))),
     )
+
+
+def _number(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """Leave the choices their numbers if each has one of its own, else number them in their order."""
+    if len({choice.index for choice in choices}) == len(choices):
+        return choices
+    return tuple(msgspec.structs.replace(choice, index=place) for place, choice in enumerate(choices))
 
 
 def name_losses(message: dict[str, Any]) -> list[str]:

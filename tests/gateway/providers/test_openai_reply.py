@@ -126,6 +126,13 @@ def test_reasoning_is_kept_out_of_the_text(message: dict[str, Any]):
     assert events[1:3] == [ReasoningDelta(text="hm"), TextDelta(text="hi")]
 
 
+@pytest.mark.parametrize(("given", "shown"), [([1, 0], [1, 0]), ([0, 0], [0, 1]), ([3, None, 1], [0, 1, 2])])
+def test_each_choice_has_a_number_of_its_own(given: list[int | None], shown: list[int]):
+    choices = [{"index": index, "message": {"content": "x"}, "finish_reason": "stop"} for index in given]
+    reply = VENDOR.chat_reply(json.dumps({"choices": choices}).encode())
+    assert [choice.index for choice in reply.choices] == shown
+
+
 def test_tool_calls_are_completed():
     calls = [
         {"function": {"name": "f", "arguments": {"a": 1}}},
