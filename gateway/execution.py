@@ -14,9 +14,9 @@ from gateway.upstream import Answer, Upstream
 
 TOKEN_SECONDS = 30  # the executor takes at most 60
 LONGEST_SILENCE = 120.0  # seconds, of what is answered without running code
-# Seconds of a run, which the executor itself bounds by its settings: ten times the longest MAX_TIMEOUT_SECONDS (a
-# batch), the longest QUEUE_SECONDS, and some. A shorter limit here would cut what an operator has allowed there.
-LONGEST_RUN = 11 * 3600.0 + 180
+# Seconds of a run. The executor bounds each by its own settings, a batch by what all its inputs may take, and a
+# shorter limit here would cut what an operator has allowed there: so this is none that could be reached.
+LONGEST_RUN = 500 * 24 * 3600.0
 MAX_HEALTH_BYTES = 1024 * 1024
 MAX_PROBLEM = 500  # characters
 LOOK_SECONDS = 10.0
