@@ -26,7 +26,7 @@ __all__ = ["Bounds", "Call", "CallLog", "ServerEvent", "Skipped"]
 log = logging.getLogger(__name__)
 
 FILE = "calls.sqlite3"
-BATCH = 4000
+BATCH = 1000
 FLUSH_SECONDS = 0.5
 MOST_PENDING = 20_000
 MOST_PENDING_BYTES = 32 * 1024 * 1024
