@@ -93,9 +93,8 @@ class Database:
     def _write_calls(self, calls: Sequence[Call]) -> None:
         self._labels.begin()
         columns = make_columns(calls, list(map(self._labels.find, calls)))
-        sql = "UPDATE generation SET newest = newest + ? RETURNING newest"
-        ((newest,),) = self.connection.execute(sql, (len(calls),)).fetchall()
-        first = newest - len(calls) + 1
+        first = self.connection.execute("SELECT newest FROM generation").fetchone()[0] + 1
+        self.connection.execute("UPDATE generation SET newest = newest + ?", (len(calls),))
         segments.put(self.connection, Segment(first, columns))
         figures.add_calls(self.connection, columns, self._labels.known.__getitem__)
         for identity, call in enumerate(calls, first):

@@ -151,7 +151,8 @@ def drop_ended_before(connection: sqlite3.Connection, moment: float) -> list[ran
 
 def _cut(connection: sqlite3.Connection, first: int, through: int) -> range:
     """Delete the calls of one segment up to an id; gives their ids."""
-    ((packed,),) = connection.execute("DELETE FROM segments WHERE first = ? RETURNING calls", (first,)).fetchall()
+    ((_, packed),) = connection.execute(f"{_READ} first = ?", (first,)).fetchall()
+    connection.execute("DELETE FROM segments WHERE first = ?", (first,))
     segment = _unpack(first, packed)
     if through < segment.last:
         gone = through + 1 - first
